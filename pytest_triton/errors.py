@@ -7,10 +7,7 @@ from pathlib import Path
 
 
 class ToolError(Exception):
-    """Something that the tool or its surroundings lack, with the remedy.
-
-    Never raised for a fault of the subject under test: that is a failing clause.
-    """
+    """Something that the tool or its surroundings lack, with the remedy."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         super().__init__(message)
@@ -21,7 +18,11 @@ class ToolError(Exception):
         return f"{self.message}\n  remedy    {self.remedy}" if self.remedy else self.message
 
 
-class DeploymentFailed(ToolError):
+class SubjectFault(ToolError):
+    """The subject under test misbehaved: a clause that meets it fails, with this message."""
+
+
+class DeploymentFailed(SubjectFault):
     """A server did not reach the state that was asked for, within its deadline.
 
     ``reason`` is quoted out of the server's log or its repository index; ``location`` is

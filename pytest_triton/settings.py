@@ -1,0 +1,326 @@
+"""One frozen Settings, resolved once: command line > environment > ini > default.
+
+Every option is declared in :data:`OPTIONS` and nowhere else; pytest's options, ini keys,
+environment variables, the reference in the documentation and the report's ``settings``
+are all read off that table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from pytest_triton.errors import ToolError
+
+AREAS = (
+    "setup",
+    "config",
+    "accuracy",
+    "protocol",
+    "batching",
+    "latency",
+    "metrics",
+    "operations",
+)
+TIERS = ("basic", "advanced", "expert")
+
+#: No bound on concurrency was given with --triton-allow-load.
+UNBOUNDED = 0
+
+Kind = Literal["str", "path", "flag", "float", "int", "choice", "list", "areas", "load"]
+
+
+class SettingsError(ToolError):
+    """An option has a value that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: ``--triton-NAME``, ini ``triton_NAME``, environment ``PYTEST_TRITON_NAME``."""
+
+    name: str
+    group: str
+    kind: Kind
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    default: Any = None
+
+    @property
+    def flag(self) -> str:
+        return f"--triton-{self.name}"
+
+    @property
+    def dest(self) -> str:
+        return "triton_" + self.name.replace("-", "_")
+
+    @property
+    def field(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def env(self) -> str:
+        return "PYTEST_TRITON_" + self.name.replace("-", "_").upper()
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "url", "where", "str",
+        "attach to a running server, e.g. http://127.0.0.1:8000. It is judged as it stands and "
+        "left as it was found", "URL",
+    ),
+    Option("grpc-url", "where", "str", "its gRPC endpoint (8001 is assumed only beside 8000)",
+           "HOST:PORT"),
+    Option("metrics-url", "where", "str",
+           "its metrics endpoint (8002 is assumed only beside 8000)", "URL"),
+    Option("header", "where", "list",
+           "a header for every request, 'Name: value'; repeatable, redacted in reports",
+           "'N: v'", default=()),
+    Option("tls-ca", "where", "path", "certificate authority that signs the endpoint", "FILE"),
+    Option("tls-cert", "where", "path", "client certificate", "FILE"),
+    Option("tls-key", "where", "path", "key of the client certificate", "FILE"),
+    Option("repository", "what", "path",
+           "serve and judge this model repository (without it: the reference repository)", "DIR"),
+    Option("models", "what", "str", "judge only models whose name matches", "GLOB", default="*"),
+    Option("inputs", "what", "path",
+           "input data in perf_analyzer's JSON (with validation_data), or ranges, values and "
+           "lengths per tensor", "FILE"),
+    Option("launcher", "how", "choice", "what boots the server", choices=("embedded", "docker"),
+           default="embedded"),
+    Option("server-release", "how", "str", "release of the embedded server, e.g. 24.07",
+           "RELEASE", default="24.10"),
+    Option("device", "how", "choice", "where models run", choices=("cpu", "gpu", "auto"),
+           default="auto"),
+    Option("image", "how", "str", "image of the docker launcher", "IMAGE",
+           default="nvcr.io/nvidia/tritonserver:24.07-py3"),
+    Option("compose-file", "how", "path", "compose file of the docker launcher", "FILE"),
+    Option("compose-service", "how", "str", "its service that is Triton", "NAME"),
+    Option("boot-timeout", "how", "float", "seconds until the server must be ready", "SECONDS",
+           default=120.0),
+    Option("server-python", "how", "path",
+           "Python (3.10 to 3.12) that the server's Python models run in", "PYTHON"),
+    Option("tier", "verdict", "choice", "tier that has to be reached for exit status 0",
+           choices=TIERS, default="basic"),
+    Option("scope", "verdict", "areas",
+           f"limit the verdict to areas: {', '.join(AREAS)} (no level is awarded then)",
+           "AREA,…", default=()),
+    Option("profile", "verdict", "choice", "what the verdict is for",
+           choices=("lab", "certificate"), default="lab"),
+    Option("waivers", "verdict", "path", "TOML file of waived clauses: id, reason, until", "FILE"),
+    Option("baseline", "verdict", "path", "report.json to compare measured numbers with", "FILE"),
+    Option("seed", "verdict", "int", "seed of everything random (default: drawn, and reported)",
+           "N"),
+    Option("allow-control", "verdict", "flag",
+           "allow loading, unloading and settings on an attached endpoint", default=False),
+    Option("allow-load", "verdict", "load",
+           "allow more than one request in flight and 20 a second on an attached endpoint, "
+           "up to MAX_CONCURRENCY", "MAX_CONCURRENCY"),
+    Option("report", "output", "path", "directory of report.json and the evidence", "DIR",
+           default=Path("triton-report")),
+    Option("transcript", "output", "choice", "keep requests and responses of these clauses",
+           choices=("failed", "all"), default="failed"),
+)
+
+BY_FIELD: Mapping[str, Option] = {option.field: option for option in OPTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was asked for. Paths are absolute; durations are in seconds."""
+
+    url: str | None = None
+    grpc_url: str | None = None
+    metrics_url: str | None = None
+    header: tuple[str, ...] = field(default=(), repr=False)
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    repository: Path | None = None
+    models: str = "*"
+    inputs: Path | None = None
+    launcher: str = "embedded"
+    server_release: str = "24.10"
+    device: str = "auto"
+    image: str = "nvcr.io/nvidia/tritonserver:24.07-py3"
+    compose_file: Path | None = None
+    compose_service: str | None = None
+    boot_timeout: float = 120.0
+    server_python: Path | None = None
+    tier: str = "basic"
+    scope: tuple[str, ...] = ()
+    profile: str = "lab"
+    waivers: Path | None = None
+    baseline: Path | None = None
+    seed: int = 0
+    allow_control: bool = False
+    allow_load: int | None = None
+    report: Path = Path("triton-report")
+    transcript: str = "failed"
+
+    @property
+    def kind(self) -> str:
+        """``endpoint``, ``repository`` or ``reference`` (DESIGN: the subject)."""
+        if self.url:
+            return "endpoint"
+        return "repository" if self.repository else "reference"
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The headers as pairs of name and value."""
+        pairs = (text.partition(":") for text in self.header)
+        return tuple((name.strip(), value.strip()) for name, _, value in pairs)
+
+    def redacted(self) -> dict[str, Any]:
+        """Every setting as JSON, header values and key paths left out."""
+        shown: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "header":
+                value = [f"{name}: ***" for name, _ in self.headers]
+            elif item.name == "tls_key" and value is not None:
+                value = "***"
+            elif isinstance(value, Path):
+                value = str(value)
+            elif isinstance(value, tuple):
+                value = list(value)
+            shown[item.name] = value
+        return shown
+
+
+def _flag(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError(f"{text!r} is neither true nor false")
+
+
+def _areas(value: str | Sequence[str]) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    areas = tuple(part.strip() for part in parts if part.strip())
+    for area in areas:
+        if area not in AREAS:
+            raise ValueError(f"{area!r} is no area; there are {', '.join(AREAS)}")
+    return areas
+
+
+def _load(value: Any) -> int | None:
+    """MAX_CONCURRENCY, :data:`UNBOUNDED` for the bare flag, None for "not allowed"."""
+    if isinstance(value, str) and value.strip().lower() in ("true", "yes", "on"):
+        return UNBOUNDED
+    if value is True:
+        return UNBOUNDED
+    if value is False or (isinstance(value, str) and value.strip().lower() in ("false", "no")):
+        return None
+    number = int(value)
+    if number < 0:
+        raise ValueError("MAX_CONCURRENCY is at least 1")
+    return number
+
+
+def _header(text: str) -> str:
+    name, colon, _ = text.partition(":")
+    if not colon or not name.strip() or "\n" in text or "\r" in text:
+        raise ValueError("a header is written 'Name: value'")
+    return text
+
+
+def convert(option: Option, value: Any, base: Path) -> Any:
+    """Turn what was typed into the field's type; relative paths are relative to ``base``.
+
+    Raises SettingsError with the option's name for a value that cannot be used.
+    """
+    kind = option.kind
+    try:
+        if kind == "path":
+            path = Path(str(value)).expanduser()
+            return path if path.is_absolute() else (base / path)
+        if kind == "flag":
+            return value if isinstance(value, bool) else _flag(str(value))
+        if kind == "float":
+            number = float(value)
+            if not 0 < number < float("inf"):
+                raise ValueError("has to be a positive number of seconds")
+            return number
+        if kind == "int":
+            return int(value)
+        if kind == "choice":
+            if value not in option.choices:
+                raise ValueError(f"{value!r} is none of {', '.join(option.choices)}")
+            return value
+        if kind == "list":
+            items = value.splitlines() if isinstance(value, str) else list(value)
+            return tuple(_header(item) for item in items if item.strip())
+        if kind == "areas":
+            return _areas(value)
+        if kind == "load":
+            return _load(value)
+        return str(value)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{option.flag}: {error}", f"see  pytest --help  ({option.flag})") from None
+
+
+Source = Callable[[Option], Any]
+
+
+def resolve(
+    command_line: Source,
+    ini: Source,
+    *,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    root: Path | None = None,
+    seed: int = 0,
+) -> Settings:
+    """Settings from the sources; a source answers None for "not said".
+
+    Relative paths are relative to ``cwd`` on the command line and in the environment, and
+    to ``root`` (the directory of the configuration file) in ini. ``seed`` is used when
+    none was said.
+    """
+    environ = os.environ if environ is None else environ
+    cwd = cwd or Path.cwd()
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        for value, base in (
+            (command_line(option), cwd),
+            (environ.get(option.env) or None, cwd),
+            (ini(option), root or cwd),
+        ):
+            if value is not None and value != ():
+                values[option.field] = convert(option, value, base)
+                break
+        else:
+            default = option.default
+            values[option.field] = cwd / default if isinstance(default, Path) else default
+    if values["seed"] is None:
+        values["seed"] = seed
+    settings = Settings(**values)
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Refuse combinations that cannot be meant (SettingsError)."""
+    if settings.url and settings.repository:
+        raise SettingsError(
+            "--triton-url and --triton-repository are two different subjects",
+            "give one of them",
+        )
+    if settings.url and not settings.url.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"--triton-url: {settings.url!r} is no http(s) URL", "write http://HOST:8000"
+        )
+    if settings.repository and not settings.repository.is_dir():
+        raise SettingsError(
+            f"--triton-repository: there is no directory {settings.repository}",
+            "give the directory that holds one directory for each model",
+        )
+    for name in ("inputs", "waivers", "baseline", "tls_ca", "tls_cert", "tls_key", "compose_file"):
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{BY_FIELD[name].flag}: there is no file {path}")
