@@ -1,0 +1,49 @@
+"""Devices in a TorchScript graph: find them, and make the graph ask its input instead.
+
+A trace writes the device of every tensor that the module creates (masks, positions) into
+the graph. Such a file fails on any other device with "Expected all tensors to be on the
+same device", although its weights move.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def device_constants(scripted: Any) -> tuple[str, ...]:
+    """The devices that are written into the graph of forward, functions it calls included."""
+    graph = scripted.inlined_graph
+    return tuple(sorted({node.s("value") for node in _constants(graph)}))
+
+
+def lift_devices(scripted: Any) -> Any:
+    """Replace every device constant in ``forward`` by the device of its first tensor input.
+
+    Works in place on the graph, which is inlined for it; without a tensor argument, or for
+    a scripted module (whose graphs must stay as written), nothing changes.
+    """
+    import torch
+
+    if not isinstance(scripted, torch.jit.TopLevelTracedModule):
+        return scripted
+    graph = scripted.graph
+    torch._C._jit_pass_inline(graph)
+    tensor = next((v for v in graph.inputs() if v.type().kind() == "TensorType"), None)
+    if tensor is None:
+        return scripted
+    # One node at the very start dominates every use.
+    lifted = graph.create("prim::device", [tensor], 1)
+    lifted.output().setType(torch._C.DeviceObjType.get())
+    graph.prependNode(lifted)
+    for node in _constants(graph):
+        node.output().replaceAllUsesWith(lifted.output())
+        node.destroy()
+    return scripted
+
+
+def _constants(graph: Any) -> list[Any]:
+    return [
+        node
+        for node in graph.findAllNodes("prim::Constant", recurse=True)
+        if node.output().type().kind() == "DeviceObjType" and node.hasAttribute("value")
+    ]

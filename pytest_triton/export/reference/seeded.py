@@ -1,0 +1,48 @@
+"""Seeding, and running a seeded module on named arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from pytest_triton.repository.sidecar import Tensors
+from pytest_triton.repository.tensors import TensorSpec
+
+Build = Callable[[int, int], Any]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """torch's generator, seeded for the block; the caller's state is put back behind it."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@lru_cache(maxsize=16)
+def _module(build: Build, version: int, seed: int) -> Any:
+    return build(version, seed)
+
+
+def evaluate_module(
+    build: Build,
+    version: int,
+    seed: int,
+    inputs: Tensors,
+    order: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+) -> dict[str, np.ndarray]:
+    """Run the module that ``build(version, seed)`` gives; it is built once per process."""
+    import torch
+
+    with torch.inference_mode():
+        tensors = [torch.from_numpy(np.array(inputs[spec.name], order="C")) for spec in order]
+        result = _module(build, version, seed)(*tensors)
+    values = result if isinstance(result, (tuple, list)) else (result,)
+    return {spec.name: value.numpy() for spec, value in zip(outputs, values, strict=True)}

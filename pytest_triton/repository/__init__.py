@@ -1,0 +1,1 @@
+"""Model repositories: read, write, build. Nothing in here imports torch."""

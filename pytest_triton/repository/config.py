@@ -1,0 +1,204 @@
+"""config.pbtxt: read, write, and what a server makes of it.
+
+Parsed by protobuf's own ``text_format`` against the message that tritonclient ships.
+tritonclient.grpc costs 0.4 s to import, so nothing here imports it before it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.errors import ToolError
+from pytest_triton.repository.tensors import wire_type
+
+#: inference.ModelConfig; the generated class has no types.
+ModelConfig = Any
+
+CONFIG_NAME = "config.pbtxt"
+#: Bytes. The largest configuration in NVIDIA's own repositories has 60 kB.
+MAX_CONFIG_BYTES = 4 * 1024 * 1024
+
+#: Platforms that name their backend; ``ensemble`` needs none.
+_BACKEND_OF_PLATFORM = {
+    "pytorch_libtorch": "pytorch",
+    "libtorch": "pytorch",
+    "torch_aoti": "pytorch",
+    "onnxruntime_onnx": "onnxruntime",
+    "tensorrt_plan": "tensorrt",
+    "tensorflow_graphdef": "tensorflow",
+    "tensorflow_savedmodel": "tensorflow",
+    "ensemble": "ensemble",
+}
+_DEFAULT_FILE = {
+    "pytorch": "model.pt",
+    "python": "model.py",
+    "onnxruntime": "model.onnx",
+    "tensorrt": "model.plan",
+    "openvino": "model.xml",
+}
+
+
+class ConfigError(ToolError):
+    """A config.pbtxt that cannot be read; ``line`` and ``column`` count from 1, 0 if unknown."""
+
+    def __init__(self, path: Path | str, reason: str, line: int = 0, column: int = 0) -> None:
+        where = f"{path}:{line}:{column}" if line else f"{path}"
+        super().__init__(f"{where}: {reason}", "correct the file; Triton refuses it as it is")
+        self.path, self.reason, self.line, self.column = Path(path), reason, line, column
+
+
+@lru_cache(maxsize=1)
+def _message() -> Any:
+    from tritonclient.grpc import model_config_pb2
+
+    return model_config_pb2
+
+
+def new_config(**fields: Any) -> ModelConfig:
+    """An empty ``inference.ModelConfig``, or one with these fields."""
+    return _message().ModelConfig(**fields)
+
+
+def parse_config(text: str, *, source: Path | str = CONFIG_NAME) -> ModelConfig:
+    """Text -> ModelConfig. Raises ConfigError with the position."""
+    from google.protobuf import text_format
+
+    config = new_config()
+    try:
+        text_format.Parse(text, config)
+    except text_format.ParseError as error:
+        line, column = error.GetLine() or 0, error.GetColumn() or 0
+        reason = str(error).removeprefix(f"{line}:{column} : ")
+        raise ConfigError(source, reason, line, column) from None
+    except RecursionError:
+        raise ConfigError(source, "messages are nested too deep") from None
+    return config
+
+
+def read_config(path: Path | str) -> ModelConfig:
+    """The configuration in a file, or in a model's directory. Raises ConfigError."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / CONFIG_NAME
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(path, error.strerror or str(error)) from None
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError(path, f"larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        column = error.start - before.rfind(b"\n")
+        raise ConfigError(path, "not UTF-8 text", before.count(b"\n") + 1, column) from None
+    return parse_config(text, source=path)
+
+
+def format_config(config: ModelConfig) -> str:
+    """ModelConfig -> text that :func:`parse_config` reads back."""
+    from google.protobuf import text_format
+
+    return str(text_format.MessageToString(config, as_utf8=True))
+
+
+def write_config(config: ModelConfig | str, path: Path) -> None:
+    """Write a configuration (a message, or text verbatim) so that no reader sees half of it."""
+    text = config if isinstance(config, str) else format_config(config)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTensor:
+    """A tensor as the server's metadata shows it: ``shape`` starts with -1 if the model batches."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    optional: bool = False
+    label_file: str = ""
+
+
+def _tensors(entries: Iterable[Any], batches: bool) -> tuple[ModelTensor, ...]:
+    data_types = _message().DataType
+    return tuple(
+        ModelTensor(
+            name=entry.name,
+            datatype=wire_type(data_types.Name(entry.data_type)),
+            shape=((-1,) if batches else ()) + tuple(entry.dims),
+            optional=bool(getattr(entry, "optional", False)),
+            label_file=str(getattr(entry, "label_filename", "")),
+        )
+        for entry in entries
+    )
+
+
+def inputs_of(config: ModelConfig) -> tuple[ModelTensor, ...]:
+    """The inputs, with the shapes of the model's metadata."""
+    return _tensors(config.input, config.max_batch_size > 0)
+
+
+def outputs_of(config: ModelConfig) -> tuple[ModelTensor, ...]:
+    """The outputs, with the shapes of the model's metadata."""
+    return _tensors(config.output, config.max_batch_size > 0)
+
+
+def selected_versions(config: ModelConfig, present: Iterable[int]) -> tuple[int, ...]:
+    """The versions out of ``present`` that the version policy serves, in rising order."""
+    existing = sorted(set(present))
+    policy = config.version_policy
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return tuple(existing)
+    if choice == "specific":
+        wanted = set(policy.specific.versions)
+        return tuple(version for version in existing if version in wanted)
+    count = policy.latest.num_versions if choice == "latest" else 1
+    return tuple(existing[-max(count, 1) :])
+
+
+def backend_of(config: ModelConfig) -> str:
+    """``pytorch``, ``python``, ``ensemble``, …; empty if only file names can tell."""
+    if config.backend:
+        return str(config.backend)
+    if config.WhichOneof("scheduling_choice") == "ensemble_scheduling":
+        return "ensemble"
+    return _BACKEND_OF_PLATFORM.get(config.platform, "")
+
+
+def model_file_of(config: ModelConfig) -> str:
+    """The file that a version directory has to hold; empty for ensembles and unknown backends."""
+    return str(config.default_model_filename) or _DEFAULT_FILE.get(backend_of(config), "")
+
+
+def missing_fields(config: ModelConfig) -> list[str]:
+    """What the server would have to complete by itself; empty when auto-complete can stay off.
+
+    Name, version policy and instance groups are filled in either way.
+    """
+    missing = []
+    if not backend_of(config):
+        missing.append("backend")
+    for kind, entries in (("input", config.input), ("output", config.output)):
+        if not entries:
+            missing.append(kind)
+        for index, entry in enumerate(entries):
+            missing += [
+                f"{kind}[{index}].{field}"
+                for field in ("name", "data_type", "dims")
+                if not getattr(entry, field)
+            ]
+    return missing
+
+
+def is_complete(config: ModelConfig) -> bool:
+    """Whether the server can load this with ``--disable-auto-complete-config``."""
+    return not missing_fields(config)

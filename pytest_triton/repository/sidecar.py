@@ -1,0 +1,204 @@
+"""What an export leaves beside the model file: ``export.json`` and ``golden.npz``.
+
+The side-car says how the model was made and how it was proven; the golden file holds
+inputs with the outputs that the eager module gave for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_triton.errors import ToolError
+from pytest_triton.repository.tensors import TensorSpec
+
+SIDECAR_NAME = "export.json"
+GOLDEN_NAME = "golden.npz"
+SCHEMA_VERSION = 1
+
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """One comparison of the exported file with the eager module."""
+
+    case: str
+    #: Rows of the batch; 0 when the model does not batch.
+    batch: int
+    #: The sizes of the named axes in this case.
+    axes: Mapping[str, int]
+    max_abs: float
+    max_rel: float
+    #: Whether the trace was recorded on these very sizes.
+    traced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCase:
+    """Inputs and the outputs that belong to them, with the batch dimension if there is one."""
+
+    name: str
+    inputs: Tensors
+    outputs: Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecord:
+    """How one version of one model was made; written as ``export.json``."""
+
+    format: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    max_batch_size: int
+    seed: int
+    #: Largest allowed |served - eager| is atol + rtol * |eager|.
+    rtol: float = 1e-4
+    atol: float = 1e-5
+    #: Smallest and largest size of every named axis.
+    axes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: Values that make sense for an input: [low, high), integers or floats.
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    parity: tuple[Parity, ...] = ()
+    model: str = ""
+    version: int = 0
+    file: str = ""
+    sha256: str = ""
+    golden_sha256: str = ""
+    torch_version: str = ""
+    method: str = ""
+    frozen: bool = False
+    #: forward() as TorchScript prints it.
+    schema: str = ""
+    #: Devices that are written into the graph; empty means that it runs on any.
+    device_constants: tuple[str, ...] = ()
+    parameters: int = 0
+
+    @property
+    def batches(self) -> bool:
+        """Whether tensors carry a leading batch dimension."""
+        return self.max_batch_size > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Shapes as in the server's metadata (-1 first when batched), axis names beside them."""
+        data = asdict(self)
+        for kind in ("inputs", "outputs"):
+            data[kind] = [self._tensor_json(tensor) for tensor in getattr(self, kind)]
+        data["axes"] = {name: {"low": low, "high": high} for name, (low, high) in self.axes.items()}
+        data["ranges"] = {
+            name: {"low": low, "high": high} for name, (low, high) in self.ranges.items()
+        }
+        return {"schema_version": SCHEMA_VERSION, **data}
+
+    def _tensor_json(self, tensor: TensorSpec) -> dict[str, Any]:
+        lead: tuple[int | str, ...] = ("batch",) if self.batches else ()
+        full = lead + tensor.shape
+        return {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": [size if isinstance(size, int) else -1 for size in full],
+            "axes": {str(at): size for at, size in enumerate(full) if isinstance(size, str)},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ExportRecord:
+        """The inverse of :meth:`to_json`. Raises KeyError, TypeError or ValueError on other data."""
+        values = {key: value for key, value in data.items() if key != "schema_version"}
+        skip = 1 if data["max_batch_size"] > 0 else 0
+        for kind in ("inputs", "outputs"):
+            values[kind] = tuple(
+                TensorSpec(
+                    tensor["name"],
+                    tensor["datatype"],
+                    tuple(
+                        tensor["axes"].get(str(at), size) for at, size in enumerate(tensor["shape"])
+                    )[skip:],
+                )
+                for tensor in data[kind]
+            )
+        values["axes"] = {name: (a["low"], a["high"]) for name, a in data["axes"].items()}
+        values["ranges"] = {name: (a["low"], a["high"]) for name, a in data["ranges"].items()}
+        values["parity"] = tuple(Parity(**entry) for entry in data["parity"])
+        values["device_constants"] = tuple(data["device_constants"])
+        return cls(**values)
+
+
+def write_sidecar(
+    directory: Path, record: ExportRecord, cases: Sequence[GoldenCase]
+) -> ExportRecord:
+    """Write both files; returns the record with the checksum of the golden outputs in it."""
+    record = replace(record, golden_sha256=golden_sha256(cases))
+    arrays: dict[str, np.ndarray] = {}
+    for case in cases:
+        for way, tensors in (("in", case.inputs), ("out", case.outputs)):
+            for name, value in tensors.items():
+                arrays[f"{way}/{case.name}/{name}"] = _storable(value)
+    golden = directory / GOLDEN_NAME
+    temporary = golden.with_name(f".{os.getpid()}.{golden.name}")
+    np.savez(temporary, **arrays)
+    temporary.replace(golden)
+    sidecar = directory / SIDECAR_NAME
+    temporary = sidecar.with_name(f".{os.getpid()}.{sidecar.name}")
+    temporary.write_text(json.dumps(record.to_json(), indent=1) + "\n", encoding="utf-8")
+    temporary.replace(sidecar)
+    return record
+
+
+def read_sidecar(directory: Path) -> ExportRecord | None:
+    """The record of a version directory, or None if it has none. Raises ToolError if unreadable."""
+    path = directory / SIDECAR_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return ExportRecord.from_json(json.loads(text))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        remedy = "export the model again, or delete the file"
+        raise ToolError(f"{path} is not a side-car: {error!r}", remedy) from None
+
+
+def read_golden(directory: Path) -> tuple[GoldenCase, ...]:
+    """The golden cases of a version directory, in the order written; empty if there are none."""
+    path = directory / GOLDEN_NAME
+    if not path.exists():
+        return ()
+    found: dict[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for key in file.files:
+                way, case, name = key.split("/", 2)
+                value = file[key]
+                # Strings are stored as fixed-width bytes, because object arrays need pickle.
+                value = value.astype(object) if value.dtype.kind == "S" else value
+                found.setdefault(case, ({}, {}))[0 if way == "in" else 1][name] = value
+    except (ValueError, OSError) as error:
+        raise ToolError(f"{path} cannot be read: {error}", "export the model again") from None
+    return tuple(GoldenCase(name, *tensors) for name, tensors in found.items())
+
+
+def golden_sha256(cases: Sequence[GoldenCase]) -> str:
+    """A checksum of the golden outputs: equal seeds give equal ones."""
+    digest = hashlib.sha256()
+    for case in cases:
+        for name, value in sorted(case.outputs.items()):
+            stored = np.ascontiguousarray(_storable(value))
+            digest.update(f"{case.name}/{name}/{stored.dtype.str}/{stored.shape}".encode())
+            digest.update(stored.tobytes())
+    return digest.hexdigest()
+
+
+def _storable(value: np.ndarray) -> np.ndarray:
+    """Object arrays of bytes as fixed-width bytes; others as they are."""
+    if value.dtype.kind != "O":
+        return value
+    if any(bytes(item).endswith(b"\0") for item in value.flat):
+        raise ValueError("a golden string must not end in NUL: numpy would cut it")
+    return value.astype("S")
