@@ -1,0 +1,1 @@
+"""Load generation, statistics and statistical verdicts. Import the submodules."""

@@ -1,0 +1,285 @@
+"""Scrapes of a metrics endpoint, read strictly, and the exact differences between two.
+
+The samples are parsed by prometheus-client. Its parser is lax and renames counters, so it
+is given sample lines only; the comment lines, and everything that a strict reader
+(Prometheus itself) would refuse, are looked at here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from pytest_triton.probe.connection import Transport
+from pytest_triton.probe.types import MalformedAnswer, RequestFailed
+
+MAX_SCRAPE_BYTES = 64 << 20
+_TYPES = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
+_COMMENT = re.compile(r"#[ \t]*(HELP|TYPE)[ \t]+(\S+)[ \t]*(.*)\Z")
+_SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
+
+Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One line: the labels and the value (NaN where the server prints ``Nan``)."""
+
+    labels: Mapping[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """``type`` is counter, gauge, histogram, summary or untyped; ``help`` may be empty."""
+
+    type: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """One reading. ``at`` is in monotonic seconds, taken when the request went out.
+
+    ``problems`` are breaches of the text format that a lax parser would not mention:
+    HELP or TYPE twice, a series twice, TYPE after its samples, a missing end of line.
+    """
+
+    text: str
+    families: Mapping[str, Family]
+    series: Mapping[str, Mapping[Labels, float]]
+    problems: tuple[str, ...]
+    at: float
+    content_type: str = ""
+
+    def samples(self, name: str) -> list[Sample]:
+        """Every sample with exactly this name; empty when there is none."""
+        return [Sample(dict(key), value) for key, value in self.series.get(name, {}).items()]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The sum over the series that carry ``labels``; None when no series does.
+
+        Name every label for one series; leave ``reason`` out and failures are summed.
+        """
+        found = [value for key, value in self.series.get(name, {}).items() if _carries(key, labels)]
+        return math.fsum(found) if found else None
+
+    def family_of(self, sample_name: str) -> str:
+        """The family that a sample belongs to: ``x_bucket`` belongs to histogram ``x``."""
+        return _family_of(sample_name, self.families)
+
+    @cached_property
+    def _cumulative(self) -> frozenset[str]:
+        names = set()
+        for name in self.series:
+            family = self.families.get(self.family_of(name))
+            if family is None:
+                continue
+            if family.type == "counter" or name != self.family_of(name):
+                names.add(name)
+        return frozenset(names)
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What happened between two scrapes of one server.
+
+    ``reset`` names counter series that fell, ``gone`` those that vanished. A reset counter
+    counts from 0, as Prometheus does.
+    """
+
+    before: Scrape
+    after: Scrape
+    reset: tuple[str, ...]
+    gone: tuple[str, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Time between the two scrapes."""
+        return self.after.at - self.before.at
+
+    def value(self, name: str, **labels: str) -> float:
+        """The rise, summed over the series that carry ``labels``; 0 when there is none.
+
+        A series that was missing before counts from 0. Meant for counters; for a gauge it
+        is the plain difference.
+        """
+        old = self.before.series.get(name, {})
+        cumulative = name in self.after._cumulative
+        rises = []
+        for key, value in self.after.series.get(name, {}).items():
+            if _carries(key, labels):
+                base = old.get(key, 0.0)
+                rises.append(value if cumulative and value < base else value - base)
+        return math.fsum(rises)
+
+    def changed(self) -> dict[str, float]:
+        """Every counter series that moved: "name{labels}" -> rise."""
+        moved = {}
+        for name in sorted(self.after._cumulative):
+            for key in self.after.series[name]:
+                rise = self.value(name, **dict(key))
+                if rise:
+                    moved[_show(name, key)] = rise
+        return moved
+
+
+def scrape(
+    url: str,
+    *,
+    headers: Iterable[tuple[str, str]] = (),
+    timeout: float = 5.0,
+    ssl_context: Any = None,
+) -> Scrape:
+    """Read a metrics endpoint; ``/metrics`` is added to a URL without a path.
+
+    Raises ConnectionFailed, RequestFailed, or MalformedAnswer for text that is no metrics.
+    """
+    parts = urlsplit(url)
+    path = "/metrics" if parts.path in ("", "/") else parts.path
+    transport = Transport(
+        f"{parts.scheme}://{parts.netloc}", ssl_context=ssl_context, limit=MAX_SCRAPE_BYTES
+    )
+    query = f"?{parts.query}" if parts.query else ""
+    at = time.monotonic()
+    try:
+        answer = transport.request(
+            "GET", path + query, body=None, headers=dict(headers), timeout=timeout
+        )
+    finally:
+        transport.close()
+    if answer.status != 200:
+        raise RequestFailed("http", answer.status, answer.text[:400])
+    try:
+        text = answer.body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedAnswer(f"metrics are not UTF-8 at byte {error.start}") from None
+    return parse(text, at=at, content_type=answer.headers.get("content-type", ""))
+
+
+def parse(text: str, *, at: float | None = None, content_type: str = "") -> Scrape:
+    """Read the text exposition format. Raises MalformedAnswer, with the line, when it is not."""
+    reader = _Reader()
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        reader.read(number, line.strip(" \t\r"))
+    if text and lines[-1]:
+        reader.problems.append(f"line {len(lines)}: no end of line, the text may be cut off")
+    return Scrape(
+        text,
+        {
+            name: Family(reader.types.get(name, "untyped"), reader.helps.get(name, ""))
+            for name in [*reader.types, *(n for n in reader.helps if n not in reader.types)]
+        },
+        reader.series,
+        tuple(reader.problems),
+        time.monotonic() if at is None else at,
+        content_type,
+    )
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self.types: dict[str, str] = {}
+        self.helps: dict[str, str] = {}
+        self.series: dict[str, dict[Labels, float]] = {}
+        self.problems: list[str] = []
+        self._current = ""
+        self._done: set[str] = set()
+
+    def read(self, number: int, line: str) -> None:
+        if line.startswith("#"):
+            self._comment(number, line)
+        elif line:
+            self._sample(number, line)
+
+    def _comment(self, number: int, line: str) -> None:
+        match = _COMMENT.match(line)
+        if match is None:
+            return
+        keyword, name, rest = match.groups()
+        if not _NAME.match(name):
+            raise MalformedAnswer(f"line {number}: {name!r} is no metric name")
+        known = self.helps if keyword == "HELP" else self.types
+        if name in known:
+            self.problems.append(f"line {number}: {keyword} of {name} comes twice")
+            return
+        if keyword == "HELP":
+            self.helps[name] = rest.replace("\\n", "\n").replace("\\\\", "\\")
+        else:
+            if rest not in _TYPES:
+                raise MalformedAnswer(f"line {number}: {rest!r} is no type of a metric")
+            if name in self.series:
+                self.problems.append(f"line {number}: TYPE of {name} comes after its samples")
+            self.types[name] = rest
+        self._enter(number, name)
+
+    def _sample(self, number: int, line: str) -> None:
+        from prometheus_client.parser import text_string_to_metric_families
+
+        try:
+            samples = [s for f in text_string_to_metric_families(line + "\n") for s in f.samples]
+        except (ValueError, IndexError, KeyError) as error:
+            raise MalformedAnswer(f"line {number}: {line[:100]!r}: {error}") from None
+        if len(samples) != 1:
+            raise MalformedAnswer(f"line {number}: {line[:100]!r} is no sample")
+        name, labels, value = samples[0].name, samples[0].labels, samples[0].value
+        key = tuple(sorted(labels.items()))
+        known = self.series.setdefault(name, {})
+        if key in known:
+            self.problems.append(f"line {number}: {_show(name, key)} comes twice")
+        known[key] = float(value)
+        self._enter(number, _family_of(name, self.types))
+
+    def _enter(self, number: int, family: str) -> None:
+        if family == self._current:
+            return
+        if family in self._done:
+            self.problems.append(f"line {number}: the lines of {family} do not stand together")
+        self._done.add(self._current)
+        self._current = family
+
+
+def delta(before: Scrape, after: Scrape) -> Delta:
+    """The difference between two scrapes, resets and vanished series noticed."""
+    reset, gone = [], []
+    for name in before._cumulative:
+        now = after.series.get(name, {})
+        for key, value in before.series[name].items():
+            if key not in now:
+                gone.append(_show(name, key))
+            elif now[key] < value:
+                reset.append(_show(name, key))
+    return Delta(before, after, tuple(sorted(reset)), tuple(sorted(gone)))
+
+
+def _family_of(sample: str, known: Mapping[str, object]) -> str:
+    if sample in known:
+        return sample
+    for suffix in ("_bucket", "_sum", "_count"):
+        base = sample.removesuffix(suffix)
+        if base != sample and base in known:
+            kind = known[base]
+            kind = kind.type if isinstance(kind, Family) else str(kind)
+            if suffix in _SUFFIXES.get(kind, ()):
+                return base
+    return sample
+
+
+def _carries(key: Labels, labels: Mapping[str, str]) -> bool:
+    if not labels:
+        return True
+    held = dict(key)
+    return all(held.get(name) == value for name, value in labels.items())
+
+
+def _show(name: str, key: Labels) -> str:
+    inner = ",".join(f'{label}="{value}"' for label, value in key)
+    return f"{name}{{{inner}}}" if inner else name

@@ -1,0 +1,278 @@
+"""HTTP exchanges with a deadline over the whole exchange and a bound on what is read.
+
+urllib3's timeouts hold for one socket operation each: a server that trickles a byte at a
+time outlives them. A watchdog shuts the socket down at the deadline instead.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    IncompleteRead,
+    InvalidChunkLength,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    SSLError,
+    TimeoutError,
+)
+
+from pytest_triton.errors import ToolError
+from pytest_triton.probe.types import ConnectionFailed, HttpAnswer
+
+MAX_BYTES = 256 << 20
+"""Most bytes that one answer may have."""
+_CHUNK = 1 << 18
+
+
+class _Watchdog:
+    """One daemon thread that shuts sockets down at their deadlines."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Any]] = []
+        self._live: set[int] = set()
+        self._numbers = itertools.count()
+        self._condition = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def arm(self, connection: HTTPConnection, deadline: float) -> int:
+        with self._condition:
+            number = next(self._numbers)
+            self._live.add(number)
+            heapq.heappush(self._due, (deadline, number, connection))
+            if self._thread is None or not self._thread.is_alive():  # also after a fork
+                self._thread = threading.Thread(
+                    target=self._run, name="pytest-triton-watchdog", daemon=True
+                )
+                self._thread.start()
+            elif self._due[0][1] == number:
+                self._condition.notify()
+            return number
+
+    def disarm(self, number: int) -> None:
+        with self._condition:
+            self._live.discard(number)
+            # what is over must not keep its connection alive until the deadline
+            while self._due and self._due[0][1] not in self._live:
+                heapq.heappop(self._due)
+            if len(self._due) > 4 * len(self._live) + 64:
+                self._due = [entry for entry in self._due if entry[1] in self._live]
+                heapq.heapify(self._due)
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                if not self._due:
+                    self._condition.wait()
+                    continue
+                wait = self._due[0][0] - time.monotonic()
+                if wait > 0:
+                    self._condition.wait(wait)
+                    continue
+                _, number, connection = heapq.heappop(self._due)
+                if number in self._live and (sock := connection.sock) is not None:
+                    # SSLSocket.shutdown would drop its TLS state under the reader's feet
+                    try:
+                        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                    except OSError:
+                        continue
+
+
+_watchdog = _Watchdog()
+
+
+class Exchange:
+    """An answer whose headers have arrived; its body is still to be read."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, limit: int) -> None:
+        self._response = response
+        self._limit = limit
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body as it comes. Raises ConnectionFailed past the limit, before it is held."""
+        announced = self.headers.get("content-length", "")
+        if announced.isdigit() and int(announced) > self._limit:
+            raise ConnectionFailed(
+                "too_large", f"the answer announces {announced} bytes, over {self._limit}"
+            )
+        seen = 0
+        while data := self._response.read1(_CHUNK):
+            seen += len(data)
+            if seen > self._limit:
+                raise ConnectionFailed("too_large", f"the answer is over {self._limit} bytes")
+            yield data
+
+
+class Transport:
+    """Keep-alive connections to one server. Thread-safe. ``base_path`` is kept in front."""
+
+    def __init__(
+        self, url: str, *, ssl_context: Any = None, limit: int = MAX_BYTES, connections: int = 8
+    ) -> None:
+        if "://" not in url:
+            url = f"http://{url}"
+        try:
+            parsed = urllib3.util.parse_url(url)
+        except HTTPError:
+            raise _bad_url(url) from None
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise _bad_url(url)
+        self.url = url.rstrip("/")
+        self.base_path = (parsed.path or "").rstrip("/")
+        self.query = parsed.query
+        self._limit = limit
+        options: dict[str, Any] = {"maxsize": connections, "block": False, "retries": False}
+        self._pool: urllib3.HTTPConnectionPool
+        if parsed.scheme == "https":
+            self._pool = urllib3.HTTPSConnectionPool(
+                parsed.host, parsed.port, ssl_context=ssl_context, **options
+            )
+            self._pool.ConnectionCls = _watched(HTTPSConnection)
+        else:
+            self._pool = urllib3.HTTPConnectionPool(parsed.host, parsed.port, **options)
+            self._pool.ConnectionCls = _watched(HTTPConnection)
+
+    @contextmanager
+    def open(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: float,
+    ) -> Iterator[Exchange]:
+        """Send a request and give its exchange; ``timeout`` (seconds) covers everything."""
+        started = time.monotonic()
+        response: urllib3.BaseHTTPResponse | None = None
+        scope = _Scope(started + timeout)
+        _scope.current = scope
+        try:
+            response = self._pool.urlopen(
+                method,
+                self.base_path + path,
+                body=body,
+                headers=dict(headers),
+                redirect=False,
+                retries=False,
+                timeout=urllib3.Timeout(connect=timeout, read=timeout),
+                preload_content=False,
+                decode_content=False,
+            )
+            _scope.current = None
+            yield Exchange(response, self._limit)
+            if time.monotonic() >= scope.deadline:  # a cut connection may read like a plain end
+                raise TimeoutError
+            scope.complete = bool(getattr(response, "closed", False))
+        except (HTTPError, OSError) as error:
+            _translate(error, f"{method} {self.url}{path}", timeout, time.monotonic() - started)
+        finally:
+            scope.close()
+            _scope.current = None
+            if response is not None:
+                if not scope.complete:
+                    response.close()  # an answer half read must not go back into the pool
+                response.release_conn()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: float,
+    ) -> HttpAnswer:
+        """One exchange, whole. Raises ConnectionFailed when no whole answer arrives in time."""
+        started = time.perf_counter()
+        with self.open(method, path, body=body, headers=headers, timeout=timeout) as exchange:
+            parts = list(exchange.chunks())
+        body_read = parts[0] if len(parts) == 1 else b"".join(parts)
+        elapsed = time.perf_counter() - started
+        return HttpAnswer(exchange.status, exchange.headers, body_read, elapsed)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._pool.close()
+
+
+class _Scope:
+    """The deadline of the exchange that this thread is in."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.complete = False
+        self._armed: list[int] = []
+
+    def watch(self, connection: HTTPConnection) -> None:
+        self._armed.append(_watchdog.arm(connection, self.deadline))
+
+    def close(self) -> None:
+        for number in self._armed:
+            _watchdog.disarm(number)
+
+
+class _Current(threading.local):
+    current: _Scope | None = None
+
+
+_scope = _Current()
+
+
+def _watched(base: Any) -> Any:
+    class Watched(base):  # type: ignore[misc]
+        def request(self, *args: Any, **kwargs: Any) -> None:
+            if _scope.current is not None:
+                _scope.current.watch(self)
+            super().request(*args, **kwargs)
+
+    return Watched
+
+
+def _bad_url(url: str) -> ToolError:
+    return ToolError(f"{url!r} is no URL of a server", "give one like http://127.0.0.1:8000")
+
+
+def _translate(error: Exception, what: str, timeout: float, elapsed: float) -> NoReturn:
+    """Raise the ConnectionFailed that says what went wrong."""
+    if isinstance(error, NameResolutionError):
+        raise ConnectionFailed("refused", f"{what}: the host name is unknown") from error
+    if isinstance(error, NewConnectionError):
+        raise ConnectionFailed("refused", f"{what}: {_cause(error)}") from error
+    late = elapsed >= 0.98 * timeout
+    if late or isinstance(error, (ConnectTimeoutError, TimeoutError)):
+        raise ConnectionFailed(
+            "timeout", f"{what}: no whole answer within {timeout:g} s"
+        ) from error
+    if isinstance(error, SSLError):
+        raise ConnectionFailed("refused", f"{what}: TLS: {_cause(error)}") from error
+    if isinstance(error, IncompleteRead):
+        raise ConnectionFailed(
+            "closed", f"{what}: the answer ends {error.expected} bytes short of its Content-Length"
+        ) from error
+    if isinstance(error, InvalidChunkLength):
+        raise ConnectionFailed("garbled", f"{what}: bad chunk length") from error
+    if isinstance(error, ProtocolError):
+        text = _cause(error)
+        closed = isinstance(error.__cause__ or error.__context__, OSError) or "closed" in text
+        raise ConnectionFailed("closed" if closed else "garbled", f"{what}: {text}") from error
+    raise ConnectionFailed("garbled", f"{what}: {error}") from error
+
+
+def _cause(error: BaseException) -> str:
+    cause = error.__cause__ or error.__context__
+    return str(cause) if cause is not None and str(cause) else str(error)
