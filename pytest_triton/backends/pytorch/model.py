@@ -1,0 +1,47 @@
+"""A Python-based Triton backend that serves TorchScript as NVIDIA's ``pytorch`` backend does.
+
+Triton loads this file for every model with ``platform: "pytorch_libtorch"`` or
+``backend: "pytorch"`` when the folder that holds it is called ``pytorch`` in the backend
+directory. The sibling modules are imported by their plain names: Triton puts this folder on
+``sys.path``. torch is imported in ``initialize`` only; a start for auto-completion stays cheap.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+from torchscript_refusal import Refusal, load_error
+
+
+class TritonPythonModel:
+    """One instance of one model version."""
+
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+        """TorchScript files do not say enough to complete anything."""
+        return auto_complete_model_config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        refused = None
+        try:
+            from torchscript_instance import Instance
+
+            self._instance = Instance(args, json.loads(args["model_config"]))
+        except Refusal as refusal:
+            refused = load_error(refusal)
+        # Outside of the handler: no chain of exceptions in the text that Triton reports.
+        if refused is not None:
+            raise refused
+        # Triton asks the object for its ``execute``: no layer in between.
+        self.execute = self._instance.execute
+
+    def execute(self, requests: list[Any]) -> list[Any]:  # replaced by ``initialize``
+        raise RuntimeError("execute before initialize")
+
+    def finalize(self) -> None:
+        """Frees the module before the process ends."""
+        self.execute = None
+        self._instance = None
+        pb_utils.Logger.log_verbose("TRITONBACKEND_ModelInstanceFinalize: delete instance state")

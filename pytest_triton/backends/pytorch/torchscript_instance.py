@@ -1,0 +1,100 @@
+"""One model instance: everything between Triton's ``initialize`` and ``execute``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+from torchscript_config import Config, parse_config
+from torchscript_execute import make_executor
+from torchscript_load import find_file, load_module
+from torchscript_parameters import Parameters, parse_parameters
+from torchscript_refusal import INTERNAL, Refusal
+from torchscript_schema import make_plan
+
+
+class Instance:
+    """Loads in the order of the C++ backend, so that the same error wins."""
+
+    def __init__(self, args: dict[str, str], raw: dict[str, Any]) -> None:
+        import torch
+
+        log = pb_utils.Logger
+        config = parse_config(raw)
+        parameters = parse_parameters(
+            config.parameters, config.name, log.log_info, _set_threads
+        )
+        device = _device(args)
+        filename = _filename(config, raw, device)
+        path = find_file(args["model_repository"], args["model_version"], filename, config.name)
+        _apply(parameters)
+        module = load_module(path, device, config.name)
+        method = _forward(module, config)
+        plan = make_plan(config, method.schema, log.log_warn)
+        self.module = module
+        self.execute = make_executor(config, plan, method, device or torch.device("cpu"))
+
+
+def _device(args: dict[str, str]) -> Any:
+    """``None`` for KIND_MODEL: the file decides."""
+    import torch
+
+    kind = args["model_instance_kind"]
+    if kind == "GPU":
+        if not torch.cuda.is_available():
+            raise Refusal(
+                INTERNAL,
+                f"unable to get CUDA device properties for {args['model_instance_name']}: this "
+                "torch has no CUDA device; install a CUDA build of torch, or use KIND_CPU",
+            )
+        return torch.device("cuda", int(args["model_instance_device_id"]))
+    return None if kind == "MODEL" else torch.device("cpu")
+
+
+def _filename(config: Config, raw: dict[str, Any], device: Any) -> str:
+    """``cc_model_filenames`` goes before ``default_model_filename`` on a GPU."""
+    if device is None or device.type != "cuda":
+        return config.filename
+    import torch
+
+    capability = ".".join(map(str, torch.cuda.get_device_capability(device)))
+    return str(raw.get("cc_model_filenames", {}).get(capability, config.filename))
+
+
+def _set_threads(kind: str, count: int) -> int:
+    import torch
+
+    if kind == "intra":
+        torch.set_num_threads(count)
+        return torch.get_num_threads()
+    torch.set_num_interop_threads(count)
+    return torch.get_num_interop_threads()
+
+
+def _apply(parameters: Parameters) -> None:
+    """Set torch up for the rest of this process: it serves this one instance only."""
+    import torch
+
+    torch._C._set_graph_executor_optimize(parameters.optimized_execution)
+    torch.backends.cudnn.enabled = parameters.cudnn
+    if parameters.jit_profiling is not None:
+        torch._C._jit_set_profiling_mode(parameters.jit_profiling)
+    if parameters.jit_executor is not None:
+        torch._C._jit_set_profiling_executor(parameters.jit_executor)
+    if parameters.tensor_fuser is not None:
+        torch._C._jit_set_texpr_fuser_enabled(parameters.tensor_fuser)
+    torch.set_grad_enabled(False)
+    if parameters.inference_mode:
+        # Entered once and never left: a context manager per request would cost time.
+        torch.inference_mode(True).__enter__()
+
+
+def _forward(module: Any, config: Config) -> Any:
+    """The C++ method object; calling it does not pass through ``nn.Module``."""
+    try:
+        return module._c._get_method("forward")
+    except (AttributeError, RuntimeError) as error:
+        # The C++ backend ends the server here.
+        raise Refusal(
+            INTERNAL, f"failed to load model '{config.name}': {error}"
+        ) from None
