@@ -64,11 +64,27 @@ def build_reference(
     milliseconds and no torch. Safe to call from several processes at once. ``progress``
     hears "exporting 3/9 text_classifier". Raises ToolError.
     """
-    from filelock import FileLock, Timeout
-
     destination = Path(destination)
     if destination.exists() and any(destination.iterdir()):
         raise ToolError(f"{destination} is not empty", "choose another directory, or empty it")
+    entry = reference_repository(seed=seed, progress=progress, cache=cache, timeout=timeout)
+    _copy(entry, destination)
+    return records_of(destination)
+
+
+def reference_repository(
+    *,
+    seed: int = DEFAULT_SEED,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+    timeout: float = EXPORT_TIMEOUT,
+) -> Path:
+    """The built reference repository in the cache, to be read and served, never written to.
+
+    As :func:`build_reference`, without the copy: nothing has to be removed afterwards.
+    """
+    from filelock import FileLock, Timeout
+
     source = reference_source()
     store = (cache or default_cache()) / "reference"
     store.mkdir(parents=True, exist_ok=True)
@@ -79,14 +95,13 @@ def build_reference(
             if not (entry / "complete").exists():
                 _export(source, entry, seed, progress, timeout)
             os.utime(entry)
-            _copy(entry / "repository", destination)
     except Timeout:
         raise ToolError(
             f"another process has held {entry}.lock for {timeout:.0f} s",
             "end it, or delete the lock file if it belongs to no process",
         ) from None
     _evict(store, keep=entry)
-    return records_of(destination)
+    return entry / "repository"
 
 
 def records_of(repository: Path) -> list[ExportRecord]:

@@ -80,6 +80,8 @@ class ExportRecord:
     #: Devices that are written into the graph; empty means that it runs on any.
     device_constants: tuple[str, ...] = ()
     parameters: int = 0
+    #: Each response carries one row of a golden output: the rows are the stream, in order.
+    decoupled: bool = False
 
     @property
     def batches(self) -> bool:
@@ -109,7 +111,7 @@ class ExportRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExportRecord:
-        """The inverse of :meth:`to_json`. Raises KeyError, TypeError or ValueError on other data."""
+        """The inverse of :meth:`to_json`. Raises KeyError, TypeError or ValueError."""
         values = {key: value for key, value in data.items() if key != "schema_version"}
         skip = 1 if data["max_batch_size"] > 0 else 0
         for kind in ("inputs", "outputs"):
@@ -135,7 +137,7 @@ def write_sidecar(
 ) -> ExportRecord:
     """Write both files; returns the record with the checksum of the golden outputs in it."""
     record = replace(record, golden_sha256=golden_sha256(cases))
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for case in cases:
         for way, tensors in (("in", case.inputs), ("out", case.outputs)):
             for name, value in tensors.items():

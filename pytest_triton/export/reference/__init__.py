@@ -19,7 +19,15 @@ from pytest_triton.errors import ToolError
 from pytest_triton.repository.sidecar import ExportRecord, Tensors
 
 #: In the order of export: what an ensemble is made of comes first.
-MODELS: tuple[str, ...] = ("mlp",)
+MODELS: tuple[str, ...] = (
+    "mlp",
+    "text_classifier",
+    "image_classifier",
+    "versioned",
+    "preprocess",
+    "pipeline",
+    "generator",
+)
 
 
 class ReferenceModel(Protocol):

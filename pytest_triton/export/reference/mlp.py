@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def build(version: int, seed: int) -> Any:
     with seeded(model_seed(seed, "mlp", version)):
         sizes = [FEATURES, *[WIDTH] * LAYERS]
         layers: list[nn.Module] = []
-        for before, behind in zip(sizes, sizes[1:], strict=False):
+        for before, behind in pairwise(sizes):
             layers += [nn.Linear(before, behind), nn.ReLU()]
         layers.append(nn.Linear(WIDTH, CLASSES))
         for layer in layers:
