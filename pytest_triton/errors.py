@@ -18,11 +18,11 @@ class ToolError(Exception):
         return f"{self.message}\n  remedy    {self.remedy}" if self.remedy else self.message
 
 
-class SubjectFault(ToolError):
+class SubjectFault(Exception):
     """The subject under test misbehaved: a clause that meets it fails, with this message."""
 
 
-class DeploymentFailed(SubjectFault):
+class DeploymentFailed(SubjectFault, ToolError):
     """A server did not reach the state that was asked for, within its deadline.
 
     ``reason`` is quoted out of the server's log or its repository index; ``location`` is
@@ -42,7 +42,7 @@ class DeploymentFailed(SubjectFault):
         log_tail: str = "",
         failures: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message, remedy)
+        ToolError.__init__(self, message, remedy)
         self.reason = reason
         self.model = model
         self.location = location

@@ -1,0 +1,78 @@
+"""What a team's test calls: infer over HTTP or gRPC, with the model named first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_triton.deployment import Deployment
+from pytest_triton.errors import ToolError
+from pytest_triton.probe.grpc import GrpcProbe
+from pytest_triton.probe.http import HttpProbe
+from pytest_triton.probe.types import InferResult, Inputs
+
+
+
+class Protocols:
+    """``infer`` over one protocol, whose probe is at ``.probe``."""
+
+    def __init__(self, probe: Any) -> None:
+        self.probe = probe
+
+    def infer(
+        self,
+        model: str,
+        inputs: Mapping[str, Any] | None = None,
+        /,
+        *,
+        version: str = "",
+        outputs: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        **tensors: Any,
+    ) -> InferResult:
+        """One inference; returns an InferResult: ``result["OUTPUT__0"]`` is an array.
+
+        Inputs are arrays by name, as a mapping or as keywords (the mapping works for every
+        name; both are merged). ``timeout`` is in seconds. Raises RequestFailed with the
+        server's status and text, ConnectionFailed when no whole answer came.
+        """
+        named = {**(inputs or {}), **tensors}
+        answer: InferResult = self.probe.infer(
+            model,
+            named,
+            version=version,
+            outputs=outputs,
+            parameters=parameters,
+            timeout=timeout,
+        )
+        return answer
+
+
+class TritonClient(Protocols):
+    """HTTP by default (``client.infer``), gRPC as ``client.grpc.infer``."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.http = Protocols(HttpProbe(deployment.http_url, headers=deployment.headers))
+        super().__init__(self.http.probe)
+        self._grpc: Protocols | None = None
+
+    @property
+    def grpc(self) -> Protocols:
+        """The same over gRPC. Raises ToolError where no endpoint is known."""
+        if self._grpc is None:
+            if not self.deployment.grpc_url:
+                raise ToolError("no gRPC endpoint is known", "give --triton-grpc-url HOST:PORT")
+            self._grpc = Protocols(
+                GrpcProbe(self.deployment.grpc_url, headers=self.deployment.headers)
+            )
+        return self._grpc
+
+    def __enter__(self) -> TritonClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.probe.close()
+        if self._grpc is not None:
+            self._grpc.probe.close()

@@ -1,0 +1,99 @@
+"""What a test hands to the report: numbers, files, places, and findings per model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.criteria.outcome import Measurement
+from pytest_triton.errors import SubjectFault
+
+
+class Findings(AssertionError):
+    """Several findings of one clause, one line each."""
+
+
+class Evidence:
+    """Collects what one test saw. Files go below ``directory``; without one nothing is written."""
+
+    def __init__(self, clause: str | None, directory: Path | None) -> None:
+        self.clause = clause
+        self._directory = directory
+        self.measurements: list[dict[str, Any]] = []
+        self.files: list[dict[str, Any]] = []
+        self.locations: list[dict[str, Any]] = []
+        self.model: str | None = None
+        self._findings: list[str] = []
+        self._cases = 0
+
+    def measure(
+        self,
+        name: str,
+        value: float,
+        unit: str,
+        *,
+        interval: tuple[float, float] | None = None,
+        budget: float | None = None,
+        margin: float | None = None,
+        samples: Sequence[float] | None = None,
+    ) -> None:
+        """Record a number with its unit; ``samples`` (same unit) are kept in a file."""
+        path = None
+        if samples is not None:
+            path = self.attach(f"{name}.samples.json", list(samples))
+        self.measurements.append(
+            Measurement(name, unit, float(value), interval, budget, margin, path).to_json()
+        )
+
+    def attach(self, name: str, content: bytes | str | dict[str, Any] | list[Any]) -> str | None:
+        """Keep a file as evidence; returns its path relative to the report's directory.
+
+        Text and bytes are kept as they are, everything else as JSON.
+        """
+        if isinstance(content, bytes):
+            data = content
+        elif isinstance(content, str):
+            data = content.encode("utf-8", "replace")
+        else:
+            data = json.dumps(content, indent=1, sort_keys=True, default=str).encode()
+        if self._directory is None:
+            return None
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "evidence"
+        relative = f"evidence/{self.clause or 'tests'}/{safe}"
+        target = self._directory / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        self.files = [entry for entry in self.files if entry["path"] != relative]
+        self.files.append({"path": relative, "sha256": hashlib.sha256(data).hexdigest()})
+        return relative
+
+    def locate(self, file: Path | str, line: int = 0) -> None:
+        """Point at the place that has to be mended (line 0: the whole file)."""
+        place = {"file": str(file), "line": line}
+        if place not in self.locations:
+            self.locations.append(place)
+
+    @contextmanager
+    def case(self, name: str) -> Iterator[None]:
+        """Judge one model (or one other part) without stopping at its first finding.
+
+        A failed assertion or a fault of the subject inside becomes a finding; :meth:`close`
+        raises them all together. Anything else passes through: that is our own error.
+        """
+        self._cases += 1
+        try:
+            yield
+        except (AssertionError, SubjectFault) as error:
+            text = str(error).strip() or type(error).__name__
+            self._findings.append(f"{name}: {text}")
+            self.model = self.model or name
+
+    def close(self) -> None:
+        """Raise what the cases found (Findings, an AssertionError)."""
+        if self._findings:
+            raise Findings("\n".join(self._findings))

@@ -1,0 +1,89 @@
+"""Whether a clause can be judged on this subject at all, and if not, why."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+import pytest
+
+from pytest_triton import keys
+from pytest_triton.criteria import Clause, NotAssessed, Reason
+from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS
+from pytest_triton.criteria.requires import holds, names
+from pytest_triton.evidence import Evidence
+from pytest_triton.settings import Settings
+
+
+class Probed(Protocol):
+    """What the gate asks of a subject."""
+
+    @property
+    def release(self) -> str | None: ...
+
+    def capability(self, name: str) -> bool: ...
+
+    def obstacle(self, prerequisite: str) -> str | None: ...
+
+    def has_endpoint(self, name: str) -> bool: ...
+
+
+def neighbours() -> int:
+    """Test processes that share the machine with this one (pytest-xdist)."""
+    return int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) - 1
+
+
+def check(clause: Clause, subject: Probed, settings: Settings) -> None:
+    """Raise NotAssessed with the reason if the clause cannot be judged."""
+    for need in clause.needs:
+        _need(need, subject, settings)
+    for name in clause.after:
+        if obstacle := subject.obstacle(name):
+            raise NotAssessed(Reason.BLOCKED, obstacle)
+    if not clause.holds_for(subject.release):
+        first, last = clause.releases
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE,
+            f"holds for releases {first or '…'} to {last or '…'}, this is {subject.release}",
+        )
+    if not holds(clause.requires, subject.capability):
+        wanted = "; ".join(f"{name}: {CAPABILITIES[name]}" for name in sorted(names(clause.requires)))
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE, f"does not apply: requires {clause.requires} ({wanted})"
+        )
+
+
+def _need(need: str, subject: Probed, settings: Settings) -> None:
+    endpoint = settings.kind == "endpoint"
+    if need == "control" and endpoint and not settings.allow_control:
+        raise NotAssessed(Reason.NEEDS_CONTROL, f"needs {NEEDS[need]}")
+    if need == "load" and endpoint and settings.allow_load is None:
+        raise NotAssessed(Reason.NEEDS_LOAD, f"needs {NEEDS[need]}")
+    if need == "quiet" and neighbours():
+        raise NotAssessed(
+            Reason.NEIGHBOURS,
+            f"{neighbours()} neighbouring test processes would be measured too: run with -n0",
+        )
+    if need in ("grpc", "metrics") and not subject.has_endpoint(need):
+        raise NotAssessed(
+            Reason.NO_ENDPOINT, f"no {need} endpoint is known: give --triton-{need}-url"
+        )
+
+
+def enter(request: pytest.FixtureRequest) -> Evidence:
+    """Gate of one test that names a clause; returns where it puts its evidence.
+
+    Raises NotAssessed. A clause that says nothing of needs, prerequisites, capabilities or
+    releases is judged without looking at any server.
+    """
+    node = request.node
+    card = request.config.stash[keys.SCORECARD]
+    clause = card.catalogue.clauses[node.get_closest_marker("clause").args[0]]
+    settings = request.config.stash[keys.SETTINGS]
+    evidence = Evidence(clause.id, settings.report if card.armed else None)
+    node.stash[keys.EVIDENCE] = evidence
+    if not clause.built:
+        raise NotAssessed(Reason.NOT_BUILT, "this clause is not built yet")
+    if clause.needs or clause.after or clause.requires or any(clause.releases):
+        check(clause, request.getfixturevalue("triton_subject"), settings)
+    return evidence

@@ -1,0 +1,136 @@
+"""report.json: built here, the one truth. The JSON Schema lies in ``reports/``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+from pytest_triton import __version__
+from pytest_triton.grade.scorecard import Scorecard
+
+SCHEMA_VERSION = "1.0"
+PACKAGES = (
+    "numpy", "pytest", "pytest-html", "pytest-xdist", "torch", "transformers", "tritonclient",
+)  # fmt: skip
+
+
+def packages() -> dict[str, str]:
+    """Versions of what can change a verdict."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu() -> dict[str, Any]:
+    """Model and count of the processors that this process may use."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            model = next(
+                (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")),
+                model,
+            )
+    except OSError:
+        pass
+    return {"model": model, "count": len(os.sched_getaffinity(0))}
+
+
+def build(
+    card: Scorecard,
+    *,
+    command: list[str],
+    started: str,
+    finished: str,
+    complete: bool,
+    timings: dict[str, float],
+    notes: list[str],
+) -> dict[str, Any]:
+    """The report as JSON (schema ``reports/report.schema.json``)."""
+    settings, subject = card.settings, card.subject
+    results = card.results()
+    criteria = card.criteria(results)
+    verdict = card.verdict(results, criteria, complete=complete)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "complete": complete,
+        "started": started,
+        "finished": finished,
+        "suite": {"name": "pytest-triton", "version": __version__},
+        "run": {
+            "command": command,
+            "seed": settings.seed,
+            "profile": settings.profile,
+            "tier": settings.tier,
+            "scope": list(settings.scope),
+            "assurance": "endpoint" if settings.kind == "endpoint" else "own_server",
+            "sandbox": "none",
+            "settings": settings.redacted(),
+            "timings": timings,
+        },
+        "subject": {
+            "kind": settings.kind,
+            "urls": {},
+            "repository_sha256": None,
+            "release_expected": None,
+            **subject.get("subject", {}),
+        },
+        "environment": {
+            "server": {"name": None, "version": None, "extensions": []},
+            "gpus": [],
+            "cpu": cpu(),
+            "os": platform.platform(),
+            "python": sys.version.split()[0],
+            "packages": packages(),
+            **subject.get("environment", {}),
+        },
+        "verdict": {
+            "level": verdict.level,
+            "points": verdict.points,
+            "max_points": verdict.max_points,
+            "exit_status": verdict.exit_status,
+            "reasons": verdict.reasons,
+            "waivers": len(card.waivers),
+        },
+        "notes": notes + list(subject.get("notes", [])),
+        "criteria": [
+            {
+                "id": item.criterion.id,
+                "tier": item.criterion.tier,
+                "title": item.criterion.title,
+                "status": item.status.value,
+                "points": item.points,
+                "max_points": item.criterion.points,
+                "reason": item.reason,
+                "clauses": item.clauses,
+            }
+            for item in criteria
+        ],
+        "clauses": [
+            {
+                "id": clause.id,
+                "area": clause.area,
+                "title": clause.title,
+                "must": clause.must,
+                "source": clause.source,
+                "criteria": list(clause.criteria),
+                "status": results[clause.id].status.value,
+                "reason_code": results[clause.id].reason_code,
+                "reason": results[clause.id].reason,
+                "hint": clause.hint,
+                "duration_s": round(results[clause.id].duration_s, 6),
+                "model": results[clause.id].model,
+                "nodeids": results[clause.id].nodeids,
+                "measurements": results[clause.id].measurements,
+                "evidence": results[clause.id].evidence,
+                "locations": results[clause.id].locations,
+            }
+            for clause in card.catalogue.clauses.values()
+        ],
+    }

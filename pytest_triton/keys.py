@@ -1,0 +1,20 @@
+"""Everything that we keep on pytest's stashes, in one place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_triton.evidence import Evidence
+    from pytest_triton.grade.scorecard import Scorecard
+    from pytest_triton.settings import Settings
+
+SETTINGS = pytest.StashKey["Settings"]()
+SCORECARD = pytest.StashKey["Scorecard"]()
+#: report.json as a dictionary, from session finish on.
+REPORT = pytest.StashKey[dict[str, Any]]()
+#: What is known about the subject, as JSON; filled by the process that talked to it.
+SUBJECT = pytest.StashKey[dict[str, Any]]()
+EVIDENCE = pytest.StashKey["Evidence"]()

@@ -1,0 +1,29 @@
+"""Long work says what it is doing: on the terminal, also while pytest captures output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def teller(config: pytest.Config) -> Callable[[str], None]:
+    """A function that writes one line of progress; silent in workers and with -qq."""
+    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
+    capture: Any = config.pluginmanager.getplugin("capturemanager")
+    if reporter is None or hasattr(config, "workerinput") or config.get_verbosity() < -1:
+        return lambda text: None
+
+    def tell(text: str) -> None:
+        def write() -> None:
+            reporter.ensure_newline()
+            reporter.write_line(f"triton: {text}", blue=True)
+
+        if capture is None:
+            write()
+        else:
+            with capture.global_and_fixture_disabled():
+                write()
+
+    return tell

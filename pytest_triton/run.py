@@ -1,0 +1,329 @@
+"""The hooks of one pytest run: arming, judging each test, and the fold at its end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sys
+import time
+from collections.abc import Generator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_triton import keys
+from pytest_triton.errors import SubjectFault, ToolError
+from pytest_triton.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_triton.criteria import Clause
+    from pytest_triton.criteria.outcome import Outcome
+    from pytest_triton.grade.scorecard import Scorecard
+
+SUITES = "pytest_triton.suites"
+#: Characters of a reason that go into the report; the whole text is in the test's own output.
+MAX_REASON = 4000
+
+
+def now() -> str:
+    """The time as in report.json: UTC, ISO 8601."""
+    return dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds")
+
+
+class Run:
+    """One run, in the controller, in a worker of pytest-xdist, or in the only process.
+
+    Costs an unrelated run a marker look-up for each test; the catalogue is read when the
+    first test with a clause is collected.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.is_worker = hasattr(config, "workerinput")
+        self.started = now()
+        self._clock = time.monotonic()
+        self._notes: list[str] = []
+        self._armed = False
+
+    # -- arming --------------------------------------------------------------------------
+
+    @property
+    def card(self) -> Scorecard:
+        """The score card; made when first asked for."""
+        if keys.SCORECARD not in self.config.stash:
+            self.config.stash[keys.SCORECARD] = self._make_card()
+        return self.config.stash[keys.SCORECARD]
+
+    def _make_card(self) -> Scorecard:
+        from pytest_triton.criteria import load
+        from pytest_triton.criteria.waivers import read
+        from pytest_triton.grade.scorecard import Scorecard
+
+        try:
+            catalogue = load()
+            self.config.hook.pytest_triton_catalogue(catalogue=catalogue, config=self.config)
+            waivers = (
+                read(self.settings.waivers, catalogue.clauses, dt.date.today())
+                if self.settings.waivers
+                else {}
+            )
+        except ToolError as error:
+            raise pytest.UsageError(str(error)) from None
+        return Scorecard(self.settings, catalogue, waivers)
+
+    @property
+    def listing_only(self) -> bool:
+        """--collect-only, --fixtures, --markers, --help: nothing is judged."""
+        option = self.config.option
+        return any(
+            getattr(option, name, False)
+            for name in ("collectonly", "showfixtures", "show_fixtures_per_test", "markers", "help")
+        )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            if (name := clause_id(item)) is None:
+                continue
+            if name not in self.card.catalogue.clauses:
+                raise pytest.UsageError(
+                    f"{item.nodeid}: there is no clause {name!r} "
+                    "(see  pytest-triton explain --list, or the hook pytest_triton_catalogue)"
+                )
+            self.card.collected.add(name)
+            if not self._armed and not self.listing_only and is_suite(item):
+                self._arm()
+
+    def _arm(self) -> None:
+        self._armed = self.card.armed = True
+        if getattr(self.config.option, "reruns", None):
+            raise pytest.UsageError(
+                "--reruns would turn a flaky failure into a pass: a verdict cannot be rerun"
+            )
+        for name, issue in (("baseline", "regression checks"),):
+            if getattr(self.settings, name):
+                raise pytest.UsageError(f"--triton-{name}: {issue} are not built yet")
+        if self.settings.profile == "certificate":
+            raise pytest.UsageError("--triton-profile certificate is not built yet")
+
+    def pytest_deselected(self, items: list[pytest.Item]) -> None:
+        if self._armed:
+            self.card.deselected.update(name for item in items if (name := clause_id(item)))
+
+    def pytest_collection_finish(self) -> None:
+        if not self._armed or self.is_worker:
+            return
+        from pytest_triton.launch import require
+
+        try:
+            require(self.settings)
+        except ToolError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_report_header(self) -> list[str]:
+        from pytest_triton import __version__
+
+        said = [
+            f"{field}={value}"
+            for field, value in self.settings.redacted().items()
+            if field in ("url", "repository", "launcher", "server_release", "device", "tier", "scope")
+            and value
+        ]
+        return [f"triton: pytest-triton {__version__}, seed {self.settings.seed}, {', '.join(said)}"]
+
+    # -- judging -------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        result = yield
+        if evidence := item.stash.get(keys.EVIDENCE, None):
+            evidence.close()
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        name = clause_id(item)
+        if name is None:
+            _show_not_assessed(item, call, report)
+            return report
+        if call.excinfo is None and call.when != "call":
+            return report
+        outcome = self._outcome(item, call, report, name)
+        _show_not_assessed(item, call, report)
+        self._excuse(outcome, report)
+        report.__dict__["triton_outcome"] = outcome.to_json()
+        return report
+
+    def _outcome(
+        self,
+        item: pytest.Item,
+        call: pytest.CallInfo[None],
+        report: pytest.TestReport,
+        name: str,
+    ) -> Outcome:
+        from pytest_triton.criteria.outcome import Outcome
+
+        status, code, reason = _status(call)
+        outcome = Outcome(name, report.nodeid, status, code, reason[:MAX_REASON], call.duration)
+        if evidence := item.stash.get(keys.EVIDENCE, None):
+            outcome.model = evidence.model
+            outcome.measurements = evidence.measurements
+            outcome.evidence = evidence.files
+            outcome.locations = evidence.locations
+        return outcome
+
+    def _excuse(self, outcome: Outcome, report: pytest.TestReport) -> None:
+        """A failure that does not decide is an xfail for pytest; in our report it is a fail."""
+        from pytest_triton.criteria import Status
+        from pytest_triton.criteria.fold import above
+
+        if not self._armed or outcome.status is not Status.FAIL:
+            return
+        clause = self.card.catalogue.clauses[outcome.clause]
+        why = None
+        if outcome.clause in self.card.waivers:
+            why = f"fails; waived until {self.card.waivers[outcome.clause].until}"
+        elif above(clause, self.card.catalogue, self.settings.tier):
+            why = f"fails; above tier {self.settings.tier}"
+        elif not self.card.in_scope(clause):
+            why = "fails; outside --triton-scope"
+        if why:
+            report.outcome = "skipped"
+            report.wasxfail = why
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        data = report.__dict__.get("triton_outcome")
+        if data is not None and not self.is_worker:
+            from pytest_triton.criteria.outcome import Outcome
+
+            self.card.add(Outcome.from_json(data))
+
+    # -- pytest-xdist --------------------------------------------------------------------
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        from pytest_triton.launch.shared import Controller
+
+        if not hasattr(self, "_controller"):
+            self._controller = Controller()
+            self.config.add_cleanup(self._controller.close)
+        node.workerinput["triton_seed"] = self.settings.seed
+        node.workerinput["triton_shared"] = self._controller.to_json()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        told = (getattr(node, "workeroutput", None) or {}).get("triton")
+        if not told or not told["armed"]:
+            return
+        self._armed = self.card.armed = True
+        self.card.collected.update(told["collected"])
+        self.card.deselected.update(told["deselected"])
+        self.card.subject = self.card.subject or told["subject"]
+
+    # -- the end -------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.is_worker:
+            self.config.workeroutput["triton"] = {  # type: ignore[attr-defined]
+                "armed": self._armed,
+                "collected": sorted(self.card.collected) if self._armed else [],
+                "deselected": sorted(self.card.deselected) if self._armed else [],
+                "subject": self.config.stash.get(keys.SUBJECT, {}),
+            }
+            return
+        if not self._armed:
+            return
+        stopped = bool(session.shouldstop or session.shouldfail)
+        report = self._report(complete=int(exitstatus) in (0, 1, 5) and not stopped)
+        self.config.stash[keys.REPORT] = report
+        if int(exitstatus) == 0:
+            session.exitstatus = report["verdict"]["exit_status"]
+        elif report["verdict"]["exit_status"] == 0:
+            # pytest saw a failure that the fold does not know: its code is never lowered.
+            report["verdict"]["exit_status"] = int(exitstatus)
+            report["verdict"]["reasons"].append(f"pytest ended with {int(exitstatus)}")
+        from pytest_triton.grade.write import write
+
+        write(report, self.settings.report)
+
+    def _report(self, *, complete: bool) -> dict[str, Any]:
+        from pytest_triton.grade.record import build
+
+        self.card.subject = self.card.subject or self.config.stash.get(keys.SUBJECT, {})
+        report = build(
+            self.card,
+            command=["pytest", *map(str, self.config.invocation_params.args)],
+            started=self.started,
+            finished=now(),
+            complete=complete,
+            timings={
+                "total_s": round(time.monotonic() - self._clock, 3),
+                **self.card.subject.get("timings", {}),
+            },
+            notes=self._notes,
+        )
+        kept = {key: report[key] for key in ("schema_version", "verdict", "criteria", "clauses")}
+        self.config.hook.pytest_triton_update_report(report=report, config=self.config)
+        return report | kept
+
+
+def clause_id(item: pytest.Item) -> str | None:
+    """The clause that a test names; UsageError for a marker without exactly one id."""
+    marker = item.get_closest_marker("clause")
+    if marker is None:
+        return None
+    if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
+        raise pytest.UsageError(f"{item.nodeid}: write @pytest.mark.clause('ABC-01')")
+    return marker.args[0]
+
+
+def is_suite(item: pytest.Item) -> bool:
+    """Whether a test is one of ours, run from wherever."""
+    module = getattr(getattr(item, "function", None), "__module__", "") or ""
+    if module == SUITES or module.startswith(SUITES + "."):
+        return True
+    spec = find_spec(SUITES)
+    places = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
+    return any(place in item.path.resolve().parents for place in places)
+
+
+def _status(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
+    from pytest_triton.criteria import Inconclusive, NotAssessed, Reason, Status
+
+    if call.excinfo is None:
+        return Status.PASS, None, ""
+    error = call.excinfo.value
+    text = str(error).strip()
+    if isinstance(error, NotAssessed):
+        return Status.NOT_ASSESSED, error.code.value, error.reason
+    if isinstance(error, Inconclusive):
+        return Status.INCONCLUSIVE, None, error.reason
+    if isinstance(error, pytest.skip.Exception):
+        return Status.NOT_ASSESSED, Reason.SKIPPED.value, str(error.msg)
+    if isinstance(error, SubjectFault):
+        return Status.FAIL, None, text
+    if call.when == "call" and isinstance(error, (AssertionError, pytest.fail.Exception)):
+        return Status.FAIL, None, text or "assertion failed"
+    return Status.ERROR, None, f"{type(error).__name__}: {text}"
+
+
+def _show_not_assessed(
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+) -> None:
+    """For pytest, what could not be judged is a skip with its reason."""
+    if call.excinfo is None or "pytest_triton.criteria.status" not in sys.modules:
+        return
+    from pytest_triton.criteria import Inconclusive, NotAssessed
+
+    error = call.excinfo.value
+    if isinstance(error, (NotAssessed, Inconclusive)):
+        prefix = "inconclusive: " if isinstance(error, Inconclusive) else ""
+        path, line, _ = item.location
+        report.outcome = "skipped"
+        report.longrepr = (path, (line or 0) + 1, f"Skipped: {prefix}{error}")

@@ -1,0 +1,227 @@
+"""The subject as the clauses see it: probes, models, capabilities, prerequisites; memoised."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pytest_triton.deployment import Deployment
+from pytest_triton.errors import SubjectFault
+from pytest_triton.probe.grpc import GrpcProbe
+from pytest_triton.probe.http import HttpProbe
+from pytest_triton.probe.types import ProbeError
+from pytest_triton.settings import Settings
+
+T = TypeVar("T")
+
+#: Triton's release of each server version that has been out; the version is the identity.
+RELEASES = {
+    "2.39": "23.10", "2.40": "23.11", "2.41": "23.12", "2.42": "24.01", "2.43": "24.02",
+    "2.44": "24.03", "2.45": "24.04", "2.46": "24.05", "2.47": "24.06", "2.48": "24.07",
+    "2.49": "24.08", "2.50": "24.09", "2.51": "24.10", "2.52": "24.11", "2.53": "24.12",
+    "2.54": "25.01", "2.55": "25.02", "2.56": "25.03", "2.57": "25.04", "2.58": "25.05",
+    "2.59": "25.06", "2.60": "25.07", "2.61": "25.08", "2.62": "25.09", "2.63": "25.10",
+    "2.64": "25.12", "2.65": "26.01", "2.66": "26.02", "2.67": "26.03", "2.68": "26.04",
+    "2.69": "26.05", "2.70": "26.06", "2.71": "26.07", "2.72": "26.08",
+}  # fmt: skip
+
+
+def release_of(version: str) -> str | None:
+    """Release of a server version, e.g. "2.51.0" -> "24.10"; None when it is not known."""
+    return RELEASES.get(".".join(version.split(".")[:2]))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A ready model as the server tells it. ``versions`` are the ready ones, in order."""
+
+    name: str
+    versions: tuple[str, ...]
+    config: dict[str, Any]
+
+    @property
+    def max_batch_size(self) -> int:
+        """0: the model does not batch."""
+        return int(self.config.get("max_batch_size", 0))
+
+    @property
+    def is_ensemble(self) -> bool:
+        return self.config.get("platform") == "ensemble"
+
+    @property
+    def is_pytorch(self) -> bool:
+        return (
+            self.config.get("backend") == "pytorch"
+            or self.config.get("platform") == "pytorch_libtorch"
+        )
+
+    @property
+    def decoupled(self) -> bool:
+        return bool(self.config.get("model_transaction_policy", {}).get("decoupled"))
+
+    @property
+    def dynamic_batching(self) -> bool:
+        return "dynamic_batching" in self.config and self.max_batch_size > 1
+
+    @property
+    def stateful(self) -> bool:
+        return "sequence_batching" in self.config
+
+    @property
+    def labelled_outputs(self) -> tuple[str, ...]:
+        """Outputs that have a file of labels."""
+        return tuple(
+            entry["name"] for entry in self.config.get("output", ()) if entry.get("label_filename")
+        )
+
+
+class Subject:
+    """One deployment under judgement. Thread-compatible; every answer is asked for once."""
+
+    def __init__(self, deployment: Deployment, settings: Settings) -> None:
+        self.deployment = deployment
+        self.settings = settings
+        headers = deployment.headers
+        self.http = HttpProbe(deployment.http_url, headers=headers)
+        self.grpc = GrpcProbe(deployment.grpc_url, headers=headers) if deployment.grpc_url else None
+        self._memory: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.http.close()
+        if self.grpc:
+            self.grpc.close()
+
+    def _once(self, key: str, make: Callable[[], T]) -> T:
+        if key not in self._memory:
+            self._memory[key] = make()
+        value: T = self._memory[key]
+        return value
+
+    @cached_property
+    def server(self) -> dict[str, Any]:
+        """``GET /v2``; empty when the server does not answer it."""
+        try:
+            answer = self.http.server_metadata()
+        except ProbeError:
+            return {}
+        return answer if isinstance(answer, dict) else {}
+
+    @property
+    def release(self) -> str | None:
+        """The release of the version that the server names, else the one that we booted."""
+        return release_of(str(self.server.get("version", ""))) or self.deployment.release
+
+    @cached_property
+    def expected(self) -> tuple[str, ...]:
+        """Models that have to be there: of the repository, or of the endpoint's index."""
+        names = self.deployment.models or tuple(
+            sorted({str(entry.get("name")) for entry in self._index()})
+        )
+        return tuple(name for name in names if fnmatch.fnmatchcase(name, self.settings.models))
+
+    @cached_property
+    def models(self) -> dict[str, ServedModel]:
+        """The ready models that ``--triton-models`` selects, with their configuration."""
+        ready: dict[str, list[str]] = {}
+        for entry in self._index():
+            if entry.get("state") == "READY" and entry.get("name") in self.expected:
+                ready.setdefault(entry["name"], []).append(str(entry.get("version", "1")))
+        found = {}
+        for name, versions in sorted(ready.items()):
+            try:
+                config = self.http.model_config(name)
+            except ProbeError:
+                continue
+            if isinstance(config, dict):
+                found[name] = ServedModel(name, tuple(sorted(versions, key=_numeric)), config)
+        return found
+
+    def _index(self) -> list[dict[str, Any]]:
+        def ask() -> list[dict[str, Any]]:
+            try:
+                entries = self.http.index()
+            except ProbeError:
+                return []
+            return [entry for entry in entries if isinstance(entry, dict)]
+
+        return self._once("index", ask)
+
+    @property
+    def pytorch(self) -> dict[str, ServedModel]:
+        """The ready models of the PyTorch backend."""
+        return {name: model for name, model in self.models.items() if model.is_pytorch}
+
+    def has_endpoint(self, name: str) -> bool:
+        """Whether a URL is known for ``grpc`` or ``metrics``."""
+        return bool(getattr(self.deployment, f"{name}_url"))
+
+    def capability(self, name: str) -> bool:
+        """One of :data:`~pytest_triton.criteria.catalogue.CAPABILITIES`."""
+        models = self.models.values
+        answers: dict[str, Callable[[], bool]] = {
+            "owned": lambda: self.deployment.owned,
+            "reference": lambda: self.deployment.kind == "reference",
+            "repository": lambda: self.deployment.repository is not None,
+            "eager": lambda: self.deployment.kind == "reference",
+            "pytorch": lambda: bool(self.pytorch),
+            "batching": lambda: any(model.max_batch_size > 0 for model in models()),
+            "dynamic_batching": lambda: any(m.dynamic_batching for m in self.pytorch.values()),
+            "versions": lambda: any(len(model.versions) > 1 for model in models()),
+            "ensemble": lambda: any(model.is_ensemble for model in models()),
+            "decoupled": lambda: any(model.decoupled for model in models()),
+            "labels": lambda: any(model.labelled_outputs for model in models()),
+            "gpu": lambda: self._once("gpu", self._has_gpu),
+        }
+        return answers[name]()
+
+    def _has_gpu(self) -> bool:
+        from pytest_triton.monitor.metrics import scrape
+
+        if not self.deployment.metrics_url:
+            return False
+        try:
+            return "nv_gpu_memory_total_bytes" in scrape(self.deployment.metrics_url).families
+        except SubjectFault:
+            return False
+
+    def obstacle(self, prerequisite: str) -> str | None:
+        """None if the prerequisite holds, else what stands in the way."""
+        probes: dict[str, Callable[[], str | None]] = {
+            "live": self._live,
+            "grpc": self._grpc_live,
+            "metrics": self._metrics,
+            "model": lambda: None if self.models else "no model is ready",
+            "pytorch": lambda: None if self.pytorch else "no PyTorch model is ready",
+        }
+        return self._once(f"prerequisite {prerequisite}", probes[prerequisite])
+
+    def _live(self) -> str | None:
+        try:
+            return None if self.http.live() else "the server is not live on HTTP"
+        except ProbeError as error:
+            return f"the server does not answer on HTTP: {error}"
+
+    def _grpc_live(self) -> str | None:
+        if self.grpc is None:
+            return "no gRPC endpoint is known"
+        try:
+            return None if self.grpc.live() else "the server is not live on gRPC"
+        except ProbeError as error:
+            return f"the server does not answer on gRPC: {error}"
+
+    def _metrics(self) -> str | None:
+        from pytest_triton.monitor.metrics import scrape
+
+        try:
+            scrape(str(self.deployment.metrics_url))
+        except SubjectFault as error:
+            return f"the metrics endpoint does not answer: {error}"
+        return None
+
+
+def _numeric(version: str) -> int:
+    return int(version) if version.isdigit() else -1

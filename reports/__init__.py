@@ -1,0 +1,1 @@
+"""Report writers, templates and the JSON Schema of report.json."""
