@@ -1,0 +1,170 @@
+"""Boot a real tritonserver on this machine: no Docker, no root, loopback only."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_triton.deployment import Deployment, Kind
+from pytest_triton.errors import ToolError
+from pytest_triton.launch.backends import backend_directory
+from pytest_triton.launch.command import command_line, server_environment
+from pytest_triton.launch.diagnose import PortTaken, Story
+from pytest_triton.launch.machine import require_device
+from pytest_triton.launch.overlay import overlay
+from pytest_triton.launch.ports import HOST, reserve
+from pytest_triton.launch.ready import wait_ready
+from pytest_triton.launch.screen import screen
+from pytest_triton.launch.store import DEFAULT_RELEASE, find_server
+from pytest_triton.launch.supervised import Supervised
+
+Progress = Callable[[str], None]
+#: Times that a boot is repeated because somebody else took one of its ports meanwhile.
+_PORT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """What to boot, and how."""
+
+    #: The model repository; served where it is, never written to.
+    repository: Path
+    #: The models to load; None: every one that the repository holds.
+    models: tuple[str, ...] | None = None
+    #: "24.10", "24.07", "23.10", or "system" for this machine's own tritonserver.
+    release: str = DEFAULT_RELEASE
+    #: "cpu", "gpu" or "auto".
+    device: str = "auto"
+    #: None: a free port.
+    http_port: int | None = None
+    grpc_port: int | None = None
+    metrics_port: int | None = None
+    #: Seconds until every model has to be ready.
+    boot_timeout: float = 120.0
+    #: Flags for tritonserver; they win over ours.
+    server_args: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    #: The Python for Python models; None: the one that runs this.
+    python: Path | None = None
+    #: Where the server logs; None: a file that goes with the server.
+    log_path: Path | None = None
+    kind: Kind = "repository"
+    #: A FIFO whose other end somebody else holds: the server lives as long as that.
+    lifeline: Path | None = None
+
+
+@contextmanager
+def embedded(
+    spec: ServerSpec, *, tolerant: bool = False, progress: Progress | None = None
+) -> Iterator[Deployment]:
+    """A booted server for the length of the block.
+
+    Every expected model is ready then, or DeploymentFailed is raised with the reason;
+    ``tolerant``: models that failed are only named in ``Deployment.failed``. Raises ToolError
+    when the machine lacks something.
+    """
+    with ExitStack() as stack:
+        yield boot(spec, stack, tolerant=tolerant, progress=progress)[0]
+
+
+def boot(
+    spec: ServerSpec, stack: ExitStack, *, tolerant: bool = False, progress: Progress | None = None
+) -> tuple[Deployment, Supervised]:
+    """Boot a server whose end is pushed on ``stack``; also its supervisor, for orders."""
+    say = progress or (lambda _: None)
+    entered = time.monotonic()
+    for attempt in range(1, _PORT_ATTEMPTS + 1):
+        with ExitStack() as attempted:
+            try:
+                booted = _attempt(spec, attempted, entered, tolerant=tolerant, say=say)
+            except PortTaken:
+                if attempt == _PORT_ATTEMPTS:
+                    raise
+                say("another process took one of the ports: trying others")
+                continue
+            stack.push(attempted.pop_all())
+            return booted
+    raise AssertionError("unreachable")
+
+
+def _attempt(
+    spec: ServerSpec, stack: ExitStack, entered: float, *, tolerant: bool, say: Progress
+) -> tuple[Deployment, Supervised]:
+    # The supervisor first: it starts up while everything else is prepared here.
+    supervisor = stack.enter_context(Supervised())
+    repository = Path(spec.repository).expanduser().absolute()
+    if not repository.is_dir():
+        raise ToolError(f"{spec.repository} is not a directory", "name a model repository")
+    server = find_server(spec.release)
+    device = require_device(spec.device)
+    interpreter = overlay(spec.python, progress=say)
+    backends = backend_directory(server, interpreter)
+    screened = screen(repository, spec.models)
+    identity = uuid.uuid4().hex[:12]
+    directory = Path(tempfile.gettempdir()) / f"pytest-triton-{os.getuid()}-{identity}"
+    log = spec.log_path.expanduser().absolute() if spec.log_path else directory / "server.log"
+    story = Story(log, spec.log_path, repository, server.version, screened.models)
+    if screened.failed and not tolerant:
+        raise story.failed(screened.failed)
+    region = f"triton_python_backend_shm_region_{identity}_"
+    ports = stack.enter_context(
+        reserve(spec.http_port, spec.grpc_port, spec.metrics_port, spec.server_args)
+    )
+    argv = command_line(
+        server,
+        repository=repository,
+        backends=backends,
+        ports=ports,
+        models=screened.models,
+        region=region,
+        complete=screened.complete,
+        extra=spec.server_args,
+    )
+    env = server_environment(
+        server, interpreter, directory, device=spec.device, extra=spec.environment
+    )
+    say(f"booting Triton {server.version or server.release}, embedded, {device.upper()}")
+    prepared = time.monotonic()
+    deadline = prepared + spec.boot_timeout
+    pid = supervisor.start(
+        argv=argv,
+        env=env,
+        log=log,
+        directory=directory,
+        region=region,
+        lifeline=spec.lifeline,
+        grace=screened.grace,
+        deadline=deadline,
+    )
+    failures = wait_ready(supervisor, ports, screened.models, deadline=deadline, story=story)
+    ready = time.monotonic()
+    ports.release()
+    if failures and not tolerant:
+        raise story.failed(failures)
+    boot_times = {
+        "prepare": prepared - entered,
+        "start": ready - prepared,
+        "ready": ready - entered,
+    }
+    deployment = Deployment(
+        kind=spec.kind,
+        http_url=f"http://{HOST}:{ports.http}",
+        grpc_url=f"{HOST}:{ports.grpc}" if ports.grpc else None,
+        metrics_url=f"http://{HOST}:{ports.metrics}/metrics" if ports.metrics else None,
+        owned=True,
+        release=server.release,
+        repository=repository,
+        models=screened.expected,
+        failed={**screened.failed, **failures},
+        log_path=log,
+        pid=pid,
+        boot=boot_times,
+        device=device,
+    )
+    return deployment, supervisor

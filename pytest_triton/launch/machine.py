@@ -1,0 +1,36 @@
+"""What a boot has to know of the machine, without starting any program."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pytest_triton.errors import ToolError
+
+Device = Literal["cpu", "gpu"]
+
+
+def gpu_count() -> int:
+    """NVIDIA GPUs that the driver shows to this machine (or container)."""
+    try:
+        found = [name for name in os.listdir("/dev") if name.removeprefix("nvidia").isdigit()]
+    except OSError:
+        return 0
+    return len(found) if Path("/dev/nvidiactl").exists() else 0
+
+
+def require_device(device: str) -> Device:
+    """Where models will run. Raises ToolError when a GPU was asked for and there is none."""
+    if device == "cpu":
+        return "cpu"
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    if gpu_count() and not hidden:
+        return "gpu"
+    if device == "gpu":
+        raise ToolError(
+            "a GPU was asked for and "
+            + ("CUDA_VISIBLE_DEVICES hides every one" if hidden else "no NVIDIA GPU is visible"),
+            "look at nvidia-smi, or use --triton-device cpu",
+        )
+    return "cpu"

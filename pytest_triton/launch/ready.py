@@ -1,0 +1,97 @@
+"""Wait until a server that is booting serves what it should, and not a moment longer."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_triton.launch import diagnose
+from pytest_triton.launch.ports import HOST, Ports
+from pytest_triton.launch.supervised import Supervised
+
+#: Seconds between two looks.
+_POLL = 0.004
+#: Seconds for one answer of a server that listens.
+_ANSWER = 10.0
+_MAX_ANSWER = 64 * 1024 * 1024
+
+
+def wait_ready(
+    supervisor: Supervised,
+    ports: Ports,
+    models: Sequence[str],
+    *,
+    deadline: float,
+    story: diagnose.Story,
+) -> dict[str, str]:
+    """Return when every model is READY or has failed: model -> reason of those that failed.
+
+    Triton opens HTTP after it has tried every model of its list, so the first answer is
+    almost always the last word. Raises DeploymentFailed when the server ends, or does not get
+    that far before ``deadline`` (monotonic).
+    """
+    while True:
+        if supervisor.exit_status is not None or supervisor.stopped:
+            raise story.ended(supervisor.exit_status)
+        if time.monotonic() > deadline:
+            raise story.too_late()
+        if listens(ports.http):
+            try:
+                if request(ports.http, "GET", "/v2/health/live")[0] == 200:
+                    index = json.loads(request(ports.http, "POST", "/v2/repository/index")[1])
+                    if not any(_loading(item, models) for item in index):
+                        break
+            except (OSError, ValueError):
+                pass  # it has begun to listen, or is about to end: both show next time
+        supervisor.wait(_POLL)
+    for port in (ports.grpc, ports.metrics):
+        while port is not None and not listens(port):
+            if supervisor.exit_status is not None or supervisor.stopped:
+                raise story.ended(supervisor.exit_status)
+            if time.monotonic() > deadline:
+                raise story.too_late()
+            supervisor.wait(_POLL)
+    return story.failures(index, models)
+
+
+def _loading(item: dict[str, Any], models: Sequence[str]) -> bool:
+    return item.get("name") in models and item.get("state") == "LOADING"
+
+
+def listens(port: int) -> bool:
+    """Does somebody accept connections there?"""
+    try:
+        socket.create_connection((HOST, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def request(port: int, method: str, path: str) -> tuple[int, bytes]:
+    """One HTTP exchange with a server of ours: status and body. Raises OSError, ValueError."""
+    head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n"
+    head += "Content-Length: 0\r\n\r\n"
+    deadline = time.monotonic() + _ANSWER
+    data = b""
+    with socket.create_connection((HOST, port), timeout=_ANSWER) as connection:
+        connection.sendall(head.encode())
+        while len(data) < _MAX_ANSWER and time.monotonic() < deadline:
+            top, separator, body = data.partition(b"\r\n\r\n")
+            if separator and len(body) >= _content_length(top):
+                break
+            piece = connection.recv(65536)
+            if not piece:
+                break
+            data += piece
+    top, _, body = data.partition(b"\r\n\r\n")
+    return int(top.split(maxsplit=2)[1] if b" " in top else b""), body
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line.partition(b":")[2])
+    return _MAX_ANSWER
