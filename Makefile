@@ -1,0 +1,50 @@
+# Two commands do everything:  make lab  (the main job)  and  make test  (our own tests).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REPORT ?= triton-report
+RELEASE ?= 24.10
+PYTEST_ARGS ?=
+
+.PHONY: help lab test check bench faults clean
+
+help:
+	@echo "make lab     install, export, boot, judge the reference repository; report in $(REPORT)/"
+	@echo "make test    install and run the tests of pytest-triton itself"
+	@echo "make faults  every clause against its fault"
+	@echo "make bench   the numbers, as ratios"
+	@echo "make check   ruff and mypy"
+	@echo "make clean   remove the environment and the reports"
+
+# The environment is made again when what it is made of changes.
+$(VENV)/.installed-%: pyproject.toml constraints.txt scripts/environment.sh
+	@PYTHON="$(PYTHON)" sh scripts/environment.sh $(VENV) $*
+	@touch $@
+
+lab: $(VENV)/.installed-lab
+	@$(BIN)/pytest-triton server install $(RELEASE)
+	@$(BIN)/python -m pytest --pyargs pytest_triton.suites -q --no-header \
+	    --triton-report $(REPORT) --triton-server-release $(RELEASE) \
+	    --html $(REPORT)/report.html --self-contained-html $(PYTEST_ARGS)
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/pytest-triton server install 24.10
+	@$(BIN)/pytest-triton server install 24.07
+	@$(BIN)/pytest-triton server install 23.10
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+faults: $(VENV)/.installed-dev
+	@$(BIN)/pytest-triton server install $(RELEASE)
+	@$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	@$(BIN)/pytest-triton server install $(RELEASE)
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(REPORT) build *.egg-info

@@ -1,0 +1,63 @@
+"""The command ``pytest-triton``: its sub-commands are imported only when they are called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from pytest_triton import __version__
+from pytest_triton.errors import ToolError
+
+#: Exit status for something that this machine lacks: to be retried when it is mended.
+INFRASTRUCTURE = 12
+
+COMMANDS = {
+    "doctor": "what this machine has, and what it lacks",
+    "explain": "what a clause asks for, and how to run it alone",
+    "render": "report.json as an HTML page",
+    "serve": "a real Triton in the foreground, without Docker",
+    "server": "install, list and remove Triton servers",
+}
+
+
+class Commands(click.Group):
+    """Sub-commands by name; each module ``pytest_triton.commands.NAME`` has ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"pytest_triton.commands.{name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Their one-line helps are here, so that --help imports none of them.
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pytest-triton")
+def cli() -> None:
+    """Boot or attach to a real Triton Inference Server and judge what it does.
+
+    The suites themselves run with pytest:  pytest --pyargs pytest_triton.suites
+    """
+
+
+def main() -> None:
+    """Entry point: errors of ours are one message with a remedy, exit status 12."""
+    try:
+        cli(standalone_mode=True)
+    except ToolError as error:
+        click.echo(f"pytest-triton: {error}", err=True)
+        sys.exit(INFRASTRUCTURE)
+
+
+if __name__ == "__main__":
+    main()
