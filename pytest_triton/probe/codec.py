@@ -138,7 +138,8 @@ def decode_raw(raw: bytes | memoryview, datatype: str, shape: Sequence[int], nam
             f"output {name!r} holds {len(raw)} bytes, "
             f"{datatype} of shape {list(shape)} takes {count * dtype.itemsize}"
         )
-    return np.frombuffer(raw, dtype=dtype).reshape(tuple(shape)).copy()
+    array: Array = np.frombuffer(raw, dtype=dtype).reshape(tuple(shape)).copy()
+    return array
 
 
 def to_json_data(tensor: Tensor) -> list[Any]:
