@@ -23,8 +23,9 @@ def lift_devices(scripted: Any) -> Any:
     a scripted module (whose graphs must stay as written), nothing changes.
     """
     import torch
+    from torch.jit._trace import TopLevelTracedModule
 
-    if not isinstance(scripted, torch.jit.TopLevelTracedModule):
+    if not isinstance(scripted, TopLevelTracedModule):
         return scripted
     graph = scripted.graph
     torch._C._jit_pass_inline(graph)

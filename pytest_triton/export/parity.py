@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from pytest_triton.export.cases import sizes_of
 from pytest_triton.export.interface import Case, ExportRefused, Signature
-from pytest_triton.repository.sidecar import GoldenCase, Parity, Tensors
+from pytest_triton.export.running import Evaluate
+from pytest_triton.repository.sidecar import GoldenCase, Parity
 from pytest_triton.repository.tensors import datatype_of
-
-Evaluate = Callable[[Tensors], dict[str, np.ndarray]]
 
 
 def prove(
@@ -49,6 +48,31 @@ def prove(
         proofs.append(Parity(case.name, batch, axes, worst_abs, worst_rel, case.name == traced))
         golden.append(GoldenCase(case.name, dict(case.inputs), wanted))
     return tuple(proofs), golden
+
+
+def prove_rows(
+    eager: Evaluate, golden: Sequence[GoldenCase], signature: Signature, *, rtol: float, atol: float
+) -> None:
+    """A row's answer must not depend on the other rows: the server puts requests together.
+
+    Checked on the first and the last row of the largest golden batch. Raises ExportRefused.
+    """
+    if signature.max_batch_size < 2:
+        return
+    name = signature.inputs[0].name
+    case = max(golden, key=lambda candidate: len(candidate.inputs[name]))
+    rows = len(case.inputs[name])
+    for row in {0, rows - 1} if rows > 1 else ():
+        alone = eager({n: value[row : row + 1] for n, value in case.inputs.items()})
+        for output, together in case.outputs.items():
+            try:
+                compare(case.name, output, together[row : row + 1], alone[output], rtol, atol)
+            except ExportRefused as refusal:
+                raise ExportRefused(
+                    f"row {row} of {case.name} has another answer when it comes alone: "
+                    "rows of a batch influence each other",
+                    "reduce over dimensions behind the batch only, or export with max_batch_size=0",
+                ) from refusal
 
 
 def compare(

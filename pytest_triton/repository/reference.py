@@ -167,7 +167,7 @@ def _run_exporter(repository: Path, seed: int, progress: Progress | None, timeou
     """Run the exporter in a process of its own and pass its progress on."""
     environment = {
         **os.environ,
-        "PYTHONPATH": _python_path(),
+        "PYTHONPATH": python_path(),
         "HF_HUB_OFFLINE": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
@@ -228,7 +228,7 @@ def _run_exporter(repository: Path, seed: int, progress: Progress | None, timeou
         )
 
 
-def _python_path() -> str:
+def python_path() -> str:
     """So that ``-m pytest_triton…`` finds this very package, installed or not."""
     inherited = os.environ.get("PYTHONPATH")
     return os.pathsep.join([str(_PACKAGE.parent), *([inherited] if inherited else [])])

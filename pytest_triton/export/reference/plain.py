@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_triton.export.interface import Case, Signature
-from pytest_triton.export.parity import Evaluate
+from pytest_triton.export.running import Evaluate
 from pytest_triton.repository.sidecar import ExportRecord, GoldenCase, write_sidecar
 
 

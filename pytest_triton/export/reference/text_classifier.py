@@ -9,7 +9,8 @@ import numpy as np
 
 from pytest_triton.export.interface import Case
 from pytest_triton.export.reference import model_seed
-from pytest_triton.export.reference.seeded import evaluate_module, seeded
+from pytest_triton.export.reference.eager import evaluate_module
+from pytest_triton.export.running import seeded
 from pytest_triton.export.torchscript import export_torchscript
 from pytest_triton.repository.sidecar import ExportRecord, Tensors
 from pytest_triton.repository.tensors import TensorSpec
@@ -37,7 +38,7 @@ def build(version: int, seed: int) -> Any:
         num_attention_heads=2,
         intermediate_size=512,
         max_position_embeddings=POSITIONS,
-        num_labels=CLASSES,
+        id2label={index: f"class {index}" for index in range(CLASSES)},
     )
 
     class TextClassifier(torch.nn.Module):

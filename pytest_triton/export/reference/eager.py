@@ -1,9 +1,8 @@
-"""Seeding, and running a seeded module on named arrays."""
+"""The eager answer of a seeded module, which is built once per process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,16 +12,6 @@ from pytest_triton.repository.sidecar import Tensors
 from pytest_triton.repository.tensors import TensorSpec
 
 Build = Callable[[int, int], Any]
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """torch's generator, seeded for the block; the caller's state is put back behind it."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 @lru_cache(maxsize=16)

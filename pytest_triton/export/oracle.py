@@ -1,0 +1,225 @@
+"""The oracle: a process of its own that says what the eager reference modules answer.
+
+The process that judges never imports torch; it asks this one over a pipe. The oracle ends
+when its owner closes it, and also when its owner dies: it reads end of file.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+
+from pytest_triton.errors import ToolError
+from pytest_triton.export import frames
+from pytest_triton.repository.reference import DEFAULT_SEED, python_path
+from pytest_triton.repository.sidecar import Tensors
+
+
+class ReferenceRefused(ToolError):
+    """The reference module itself has no answer for these inputs; ``reason`` is its own."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(
+            f"the reference {model} refuses the inputs: {reason}",
+            "send inputs that the model is made for; see its side-car",
+        )
+        self.reason = reason
+
+
+class ReferenceProcess:
+    """Evaluates seeded eager modules elsewhere. Starts at the first question; thread-safe."""
+
+    def __init__(self, seed: int = DEFAULT_SEED, *, start_timeout: float = 60.0) -> None:
+        self.seed = seed
+        #: Seconds that importing torch and building a module may take on top of a question.
+        self.start_timeout = start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+        self._noise: IO[bytes] | None = None
+        self._lock = threading.Lock()
+        self._built: set[tuple[str, int]] = set()
+
+    def run(
+        self, model: str, version: int, inputs: Tensors, *, timeout: float = 30.0
+    ) -> dict[str, np.ndarray]:
+        """The eager outputs. Raises ReferenceRefused, or ToolError when the oracle cannot answer.
+
+        ``timeout`` is in seconds; the first question about a model has ``start_timeout`` more.
+        """
+        question = frames.encode({"model": model, "version": version, "seed": self.seed}, inputs)
+        with self._lock:
+            process = self._started()
+            extra = 0.0 if (model, version) in self._built else self.start_timeout
+            try:
+                header, outputs = self._exchange(process, question, timeout + extra)
+            except BaseException:
+                # Half an answer may be in the pipe: this process is of no further use.
+                self._end()
+                raise
+            self._built.add((model, version))
+        if "refused" in header:
+            raise ReferenceRefused(model, str(header["refused"]))
+        if "error" in header:
+            raise ToolError(str(header["error"]), str(header["remedy"]))
+        return outputs
+
+    def close(self) -> None:
+        """End the process; a later question starts a new one."""
+        with self._lock:
+            self._end()
+
+    def __enter__(self) -> ReferenceProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._end()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": python_path(),
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        self._noise = tempfile.TemporaryFile()  # noqa: SIM115 (closed in _end)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "pytest_triton.export.oracle"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._noise,
+            env=environment,
+            cwd="/",
+            bufsize=0,
+        )
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        self._built.clear()
+        if process is not None:
+            # It holds nothing that wants an orderly end.
+            process.kill()
+            process.wait(timeout=10)
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+        if self._noise is not None:
+            self._noise.close()
+            self._noise = None
+
+    def _exchange(
+        self, process: subprocess.Popen[bytes], question: bytes, timeout: float
+    ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+        """Write and read at once, so that neither side waits for a full pipe."""
+        assert process.stdin is not None
+        assert process.stdout is not None
+        deadline = time.monotonic() + timeout
+        left = memoryview(question)
+        answer = bytearray()
+        for pipe in (process.stdin, process.stdout):
+            os.set_blocking(pipe.fileno(), False)
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while (wanted := _wanted(answer)) > len(answer):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise ToolError(
+                        f"the reference did not answer within {timeout:.0f} s",
+                        "try again on a machine with less load",
+                    )
+                for key, _ in selector.select(remaining):
+                    if key.fileobj is process.stdin:
+                        try:
+                            left = left[os.write(key.fd, left[: 1 << 20]) :]
+                        except BrokenPipeError:
+                            raise self._died(process) from None
+                        if not left:
+                            selector.unregister(process.stdin)
+                    else:
+                        piece = os.read(key.fd, min(1 << 20, wanted - len(answer)))
+                        if not piece:
+                            raise self._died(process)
+                        answer += piece
+        head = frames.PREFIX.size
+        size = frames.sizes(bytes(answer[:head]))[0]
+        return frames.decode(bytes(answer[head : head + size]), bytes(answer[head + size :]))
+
+    def _died(self, process: subprocess.Popen[bytes]) -> ToolError:
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=5)
+        tail = ""
+        if self._noise is not None:
+            self._noise.seek(0)
+            tail = "\n".join(
+                self._noise.read()[-4000:].decode("utf-8", "replace").splitlines()[-8:]
+            )
+        return ToolError(
+            f"the reference process ended with status {process.returncode}\n{tail}",
+            f"run it by hand: {sys.executable} -m pytest_triton.export.oracle",
+        )
+
+
+def _wanted(answer: bytearray) -> int:
+    """How many bytes the frame has, as far as can be told from its beginning."""
+    head = frames.PREFIX.size
+    if len(answer) < head:
+        return head
+    return head + sum(frames.sizes(bytes(answer[:head])))
+
+
+def main() -> int:
+    """Answer questions on standard input until it ends."""
+    from pytest_triton.export.reference import reference_model
+
+    source = sys.stdin.buffer
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get between the frames
+    while len(prefix := source.read(frames.PREFIX.size)) == frames.PREFIX.size:
+        size, payload = frames.sizes(prefix)
+        header, inputs = frames.decode(source.read(size), source.read(payload))
+        outputs: dict[str, np.ndarray] = {}
+        answer: dict[str, str] = {}
+        try:
+            model = reference_model(header["model"])
+            if header["version"] not in model.VERSIONS:
+                raise ToolError(
+                    f"no version {header['version']} of {header['model']}",
+                    f"one of {list(model.VERSIONS)}",
+                )
+            outputs = model.evaluate(header["version"], inputs, header["seed"])
+        except ToolError as error:
+            answer = {"error": error.message, "remedy": error.remedy}
+        except ImportError as error:
+            answer = {
+                "error": f"the reference needs {error.name}",
+                "remedy": "pip install 'pytest-triton[lab]'",
+            }
+        except Exception as error:
+            answer = {"refused": f"{type(error).__name__}: {error}"}
+        sink.write(frames.encode(answer, outputs))
+        sink.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
