@@ -49,10 +49,8 @@ def _sha256(subject: Subject) -> str | None:
 def _gpus(subject: Subject) -> list[dict[str, Any]]:
     if not subject.capability("gpu"):
         return []
-    from pytest_triton.monitor.metrics import scrape
-
     try:
-        samples = scrape(str(subject.deployment.metrics_url)).samples(GPU_METRIC)
+        samples = subject.scrape().samples(GPU_METRIC)
     except SubjectFault:
         return []
     return [

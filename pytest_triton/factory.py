@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_triton.deployment import Deployment
 from pytest_triton.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_triton.launch.supervised import Supervised
+    from pytest_triton.subject import Subject
+
+BROKEN = "pytest_triton_broken"
+FAILING = "pytest_triton_failing"
+
+_CONFIG = """
+backend: "python"
+max_batch_size: 0
+input [ { name: "IN" data_type: TYPE_INT32 dims: [ 1 ] } ]
+output [ { name: "OUT" data_type: TYPE_INT32 dims: [ 1 ] } ]
+instance_group [ { kind: KIND_CPU count: 1 } ]
+"""
+_BROKEN = """
+class TritonPythonModel:
+    def initialize(self, args):
+        raise RuntimeError("this model is broken on purpose")
+
+    def execute(self, requests):
+        raise RuntimeError("never reached")
+"""
+_FAILING = """
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        failure = pb_utils.TritonError("this model fails on purpose")
+        return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+"""
 
 
 class ServerFactory:
     """``factory(repository, models=None, **fields of ServerSpec)`` boots a server of its own."""
 
-    def __init__(self, settings: Settings, logs: Path, progress: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, scratch: Path, progress: Callable[[str], None]) -> None:
         self._settings = settings
-        self._logs = logs
+        self._scratch = scratch
         self._progress = progress
-        self._servers: dict[str, tuple[Deployment, ExitStack]] = {}
+        self._servers: dict[str, tuple[Deployment, ExitStack, Supervised]] = {}
         self._count = 0
 
     def __call__(
@@ -31,7 +67,7 @@ class ServerFactory:
         **fields: Any,
     ) -> Deployment:
         """Boot; release, device and boot deadline follow the settings unless given."""
-        from pytest_triton.launch.embedded import ServerSpec, embedded
+        from pytest_triton.launch.embedded import ServerSpec, boot
 
         self._count += 1
         spec = ServerSpec(
@@ -41,25 +77,100 @@ class ServerFactory:
             device=self._settings.device,
             boot_timeout=self._settings.boot_timeout,
             python=self._settings.server_python,
-            log_path=self._logs / f"server-{self._count}.log",
+            log_path=self._scratch / f"server-{self._count}.log",
         )
         stack = ExitStack()
-        deployment = stack.enter_context(
-            embedded(replace(spec, **fields), tolerant=tolerant, progress=self._progress)
-        )
-        self._servers[deployment.http_url] = (deployment, stack)
+        try:
+            deployment, supervised = boot(
+                replace(spec, **fields), stack, tolerant=tolerant, progress=self._progress
+            )
+        except BaseException:
+            stack.close()
+            raise
+        self._servers[deployment.http_url] = (deployment, stack, supervised)
         return deployment
 
     def stop(self, deployment: Deployment) -> None:
         """End one of the servers now."""
-        _, stack = self._servers.pop(deployment.http_url)
+        _, stack, _ = self._servers.pop(deployment.http_url)
         stack.close()
+
+    def terminate(self, deployment: Deployment, *, timeout: float) -> tuple[int | None, float]:
+        """SIGTERM to tritonserver; its exit status (None: still running) and the seconds."""
+        _, _, supervised = self._servers[deployment.http_url]
+        assert deployment.pid is not None
+        began = time.monotonic()
+        os.kill(deployment.pid, signal.SIGTERM)
+        while supervised.exit_status is None and not supervised.stopped:
+            left = began + timeout - time.monotonic()
+            if left <= 0:
+                break
+            supervised.wait(min(left, 0.5))
+        seconds = time.monotonic() - began
+        self.stop(deployment)
+        return supervised.exit_status, seconds
+
+    def smallest(self, deployment: Deployment) -> Deployment:
+        """A server of ours with the smallest model of another one, to be ended by the caller."""
+        assert deployment.repository is not None
+        return self(deployment.repository, (smallest_model(deployment),))
+
+    def disposable(self, deployment: Deployment) -> tuple[Deployment, str]:
+        """A server for clauses that leave a trace, and the name of its healthy model.
+
+        Beside the smallest model of ``deployment`` it has one that fails to load and one
+        whose every request fails.
+        """
+        assert deployment.repository is not None
+        model = smallest_model(deployment)
+        repository = self._scratch / f"disposable-{self._count}"
+        shutil.copytree(deployment.repository / model, repository / model)
+        write_python_model(repository / BROKEN, _BROKEN)
+        write_python_model(repository / FAILING, _FAILING)
+        return self(repository, tolerant=True), model
 
     def __enter__(self) -> ServerFactory:
         return self
 
     def __exit__(self, *_: object) -> None:
         with ExitStack() as everything:
-            for _, stack in self._servers.values():
+            for _, stack, _ in self._servers.values():
                 everything.push(stack)
             self._servers.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Disposable:
+    """A server of ours that may be left in any state: three models, one broken, one failing."""
+
+    subject: Subject
+    model: str
+    broken: str = BROKEN
+    failing: str = FAILING
+
+
+def write_python_model(directory: Path, source: str, config: str = _CONFIG) -> None:
+    """A model of the python backend, one INT32 in and one out unless ``config`` says else."""
+    version = directory / "1"
+    version.mkdir(parents=True)
+    (directory / "config.pbtxt").write_text(f'name: "{directory.name}"{config}', "utf-8")
+    (version / "model.py").write_text(source, "utf-8")
+
+
+def smallest_model(deployment: Deployment) -> str:
+    """The serving model with the fewest bytes on disk; ensembles need others and are left out."""
+    from pytest_triton.repository.config import read_config
+
+    assert deployment.repository is not None
+    sizes = []
+    for name in deployment.serving:
+        directory = deployment.repository / name
+        config = read_config(directory)
+        if config.platform != "ensemble" and not config.model_transaction_policy.decoupled:
+            size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+            sizes.append((size, name))
+    if not sizes:
+        from pytest_triton.criteria import NotAssessed, Reason
+
+        raise NotAssessed(Reason.BLOCKED, "no model can be served alone on a second server")
+    return min(sizes)[1]

@@ -6,14 +6,18 @@ import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
-from pytest_triton.probe.types import ProbeError
+from pytest_triton.probe.types import HttpAnswer, ProbeError
 from pytest_triton.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_triton.monitor.metrics import Scrape
 
 T = TypeVar("T")
 
@@ -155,6 +159,37 @@ class Subject:
         """The ready models of the PyTorch backend."""
         return {name: model for name, model in self.models.items() if model.is_pytorch}
 
+    @property
+    def unary(self) -> dict[str, ServedModel]:
+        """The ready models that answer one request with one response, without a state."""
+        return {
+            name: model
+            for name, model in self.models.items()
+            if not model.decoupled and not model.stateful
+        }
+
+    @cached_property
+    def expected_version(self) -> str | None:
+        """The server version that was booted; None for an endpoint or an unknown release."""
+        if not self.deployment.owned or not self.deployment.release:
+            return None
+        from pytest_triton.launch.store import RELEASES as INSTALLABLE
+
+        release = INSTALLABLE.get(self.deployment.release)
+        return release.version if release else None
+
+    def metrics_page(self) -> HttpAnswer:
+        """The metrics page as it is on the wire."""
+        url = urlsplit(str(self.deployment.metrics_url))
+        with HttpProbe(f"{url.scheme}://{url.netloc}", headers=self.deployment.headers) as probe:
+            return probe.request("GET", url.path or "/metrics")
+
+    def scrape(self) -> Scrape:
+        """The metrics now. Raises a fault of the subject."""
+        from pytest_triton.monitor.metrics import scrape
+
+        return scrape(str(self.deployment.metrics_url), headers=self.deployment.headers)
+
     def has_endpoint(self, name: str) -> bool:
         """Whether a URL is known for ``grpc`` or ``metrics``."""
         return bool(getattr(self.deployment, f"{name}_url"))
@@ -179,12 +214,10 @@ class Subject:
         return answers[name]()
 
     def _has_gpu(self) -> bool:
-        from pytest_triton.monitor.metrics import scrape
-
         if not self.deployment.metrics_url:
             return False
         try:
-            return "nv_gpu_memory_total_bytes" in scrape(self.deployment.metrics_url).families
+            return "nv_gpu_memory_total_bytes" in self.scrape().families
         except SubjectFault:
             return False
 
@@ -214,10 +247,8 @@ class Subject:
             return f"the server does not answer on gRPC: {error}"
 
     def _metrics(self) -> str | None:
-        from pytest_triton.monitor.metrics import scrape
-
         try:
-            scrape(str(self.deployment.metrics_url))
+            self.metrics_page()
         except SubjectFault as error:
             return f"the metrics endpoint does not answer: {error}"
         return None
