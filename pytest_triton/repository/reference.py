@@ -11,7 +11,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,6 +25,8 @@ DEFAULT_SEED = 20260
 EXPORT_TIMEOUT = 600.0
 #: Built repositories that stay in the cache; each has about 60 MB.
 KEEP = 3
+#: Seconds; an entry that was asked for since may still be served and stays.
+KEEP_YOUNGER = 3600.0
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SKIP = shutil.ignore_patterns("__pycache__", ".*", "__init__.py", "*.md")
@@ -49,6 +52,24 @@ def reference_models() -> tuple[str, ...]:
     )
 
 
+def reference_repository(
+    *,
+    seed: int = DEFAULT_SEED,
+    progress: Progress | None = None,
+    cache: Path | None = None,
+    timeout: float = EXPORT_TIMEOUT,
+) -> Path:
+    """The built reference repository inside the cache: serve it as it is, never write to it.
+
+    Exported once per content (configurations, modules, exporter, versions of torch,
+    transformers and numpy, seed); after that it takes milliseconds and no torch. Safe to
+    call from several processes at once. ``progress`` hears "exporting 3/9 text_classifier",
+    ``timeout`` is in seconds for everything. Raises ToolError.
+    """
+    with _cached(seed, progress, cache, timeout) as repository:
+        return repository
+
+
 def build_reference(
     destination: Path | str,
     *,
@@ -57,51 +78,61 @@ def build_reference(
     cache: Path | None = None,
     timeout: float = EXPORT_TIMEOUT,
 ) -> list[ExportRecord]:
-    """A complete reference repository at ``destination``, which must not exist or be empty.
+    """A copy of :func:`reference_repository` at ``destination``, to be changed at will.
 
-    Exported once per content (configurations, modules, exporter, versions of torch,
-    transformers and numpy, seed) into the user's cache, then copied: a later call takes
-    milliseconds and no torch. Safe to call from several processes at once. ``progress``
-    hears "exporting 3/9 text_classifier". Raises ToolError.
+    ``destination`` must not exist or be empty. Raises ToolError.
     """
     destination = Path(destination)
     if destination.exists() and any(destination.iterdir()):
         raise ToolError(f"{destination} is not empty", "choose another directory, or empty it")
-    entry = reference_repository(seed=seed, progress=progress, cache=cache, timeout=timeout)
-    _copy(entry, destination)
+    with _cached(seed, progress, cache, timeout) as repository:
+        _copy(repository, destination)
     return records_of(destination)
 
 
-def reference_repository(
-    *,
-    seed: int = DEFAULT_SEED,
-    progress: Progress | None = None,
-    cache: Path | None = None,
-    timeout: float = EXPORT_TIMEOUT,
-) -> Path:
-    """The built reference repository in the cache, to be read and served, never written to.
-
-    As :func:`build_reference`, without the copy: nothing has to be removed afterwards.
-    """
+@contextmanager
+def _cached(
+    seed: int, progress: Progress | None, cache: Path | None, timeout: float
+) -> Iterator[Path]:
+    """The entry of the cache, built if need be, locked for the length of the block."""
     from filelock import FileLock, Timeout
 
     source = reference_source()
     store = (cache or default_cache()) / "reference"
     store.mkdir(parents=True, exist_ok=True)
     entry = store / content_key(source, seed)
-    # A second process waits for the one that exports, and takes what it made.
     try:
-        with FileLock(f"{entry}.lock", timeout=timeout):
-            if not (entry / "complete").exists():
-                _export(source, entry, seed, progress, timeout)
-            os.utime(entry)
+        # A second process waits for the one that exports, and takes what it made.
+        held = FileLock(f"{entry}.lock").acquire(timeout=timeout)
     except Timeout:
         raise ToolError(
-            f"another process has held {entry}.lock for {timeout:.0f} s",
-            "end it, or delete the lock file if it belongs to no process",
+            f"another process has held {entry}.lock for {timeout:.0f} s", "wait for it or end it"
         ) from None
+    with held:
+        if not _intact(entry):
+            _export(source, entry, seed, progress, timeout)
+        os.utime(entry)
+        yield entry / "repository"
     _evict(store, keep=entry)
-    return entry / "repository"
+
+
+def _manifest(repository: Path) -> dict[str, list[int]]:
+    """Size and time of every file: enough to notice that somebody wrote into the cache."""
+    found = {}
+    for path in walk(repository):
+        if path.is_file():
+            status = path.stat()
+            found[path.relative_to(repository).as_posix()] = [status.st_size, status.st_mtime_ns]
+    return found
+
+
+def _intact(entry: Path) -> bool:
+    """Whether the entry was completed and nobody has written into it since."""
+    try:
+        manifest = json.loads((entry / "manifest.json").read_text())
+        return bool(manifest == _manifest(entry / "repository"))
+    except (OSError, ValueError):
+        return False
 
 
 def records_of(repository: Path) -> list[ExportRecord]:
@@ -156,7 +187,7 @@ def _export(
             if path.is_file():  # a README beside the models is for people
                 path.unlink()
         _run_exporter(repository, seed, progress, timeout)
-        (work / "complete").touch()
+        (work / "manifest.json").write_text(json.dumps(_manifest(repository)))
         work.chmod(0o755)
         work.rename(entry)
     finally:
@@ -257,7 +288,7 @@ def _evict(store: Path, keep: Path) -> None:
         reverse=True,
     )
     for path in entries[KEEP:]:
-        if path == keep:
+        if path == keep or time.time() - path.stat().st_mtime < KEEP_YOUNGER:
             continue
         try:
             with FileLock(f"{path}.lock", timeout=0):
