@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.criteria.outcome import Measurement
+from pytest_triton.criteria.status import NotAssessed
 from pytest_triton.errors import SubjectFault
 
 
@@ -29,7 +30,7 @@ class Evidence:
         self.locations: list[dict[str, Any]] = []
         self.model: str | None = None
         self._findings: list[str] = []
-        self._cases = 0
+        self._open: list[tuple[str, NotAssessed]] = []
 
     def measure(
         self,
@@ -83,17 +84,22 @@ class Evidence:
         """Judge one model (or one other part) without stopping at its first finding.
 
         A failed assertion or a fault of the subject inside becomes a finding; :meth:`close`
-        raises them all together. Anything else passes through: that is our own error.
+        raises them all together. What could not be assessed leaves the clause open, unless
+        something else is found. Any other error passes through: that is our own.
         """
-        self._cases += 1
         try:
             yield
+        except NotAssessed as hole:
+            self._open.append((name, hole))
         except (AssertionError, SubjectFault) as error:
             text = str(error).strip() or type(error).__name__
             self._findings.append(f"{name}: {text}")
             self.model = self.model or name
 
     def close(self) -> None:
-        """Raise what the cases found (Findings, an AssertionError)."""
+        """Raise what the cases found: Findings (an AssertionError), else NotAssessed."""
         if self._findings:
             raise Findings("\n".join(self._findings))
+        if self._open:
+            reasons = "\n".join(f"{name}: {hole.reason}" for name, hole in self._open)
+            raise NotAssessed(self._open[0][1].code, reasons)

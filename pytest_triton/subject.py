@@ -9,11 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
-from pytest_triton.probe.types import HttpAnswer, ProbeError
+from pytest_triton.probe.inputs import InputCase, InputSource
+from pytest_triton.probe.types import HttpAnswer, InferResult, ProbeError, RequestFailed
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
@@ -167,6 +169,53 @@ class Subject:
             for name, model in self.models.items()
             if not model.decoupled and not model.stateful
         }
+
+    # -- asking ----------------------------------------------------------------------------
+
+    @cached_property
+    def source(self) -> InputSource:
+        """Where inputs come from, in the order of DESIGN.md 2."""
+        return InputSource(
+            repository=self.deployment.repository,
+            inputs_file=self.settings.inputs,
+            seed=self.settings.seed,
+        )
+
+    def metadata(self, model: str) -> dict[str, Any]:
+        """The metadata of a ready model; asked for once."""
+        return self._once(f"metadata {model}", lambda: self.http.model_metadata(model))
+
+    def cases(self, model: str, *, batch: int | None = None, version: str = "") -> list[InputCase]:
+        """Inputs for a ready model from the best source; never empty."""
+        return self.source.cases(
+            model, self.metadata(model), self.models[model].config, batch=batch, version=version
+        )
+
+    def case(self, model: str, *, batch: int | None = None, version: str = "") -> InputCase:
+        """One request for a ready model: one row, unless ``batch`` says otherwise."""
+        wanted = batch if batch is not None else (1 if self.models[model].max_batch_size else None)
+        return self.cases(model, batch=wanted, version=version)[0]
+
+    def distinct(self, model: str, count: int, *, batch: int = 1) -> list[InputCase]:
+        """Different requests of equal shapes."""
+        return self.source.distinct(
+            model, self.metadata(model), self.models[model].config, count=count, batch=batch
+        )
+
+    def answer(
+        self, model: str, case: InputCase, *, protocol: Any = None, **keywords: Any
+    ) -> InferResult:
+        """Infer. An error answer to generated inputs is NotAssessed, never the model's fault."""
+        try:
+            answer: InferResult = (protocol or self.http).infer(model, case.inputs, **keywords)
+        except RequestFailed as error:
+            if case.provenance != "generated":
+                raise
+            raise NotAssessed(
+                Reason.NO_INPUTS,
+                f"{model} refuses generated inputs ({error}): give --triton-inputs FILE",
+            ) from None
+        return answer
 
     @cached_property
     def expected_version(self) -> str | None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from pytest_triton.criteria.status import Inconclusive
+
 from pytest_triton.load.stats import Verdict, binomial_interval, percentile, sequential_verdict
 
 QUIET = 0.10
@@ -17,10 +19,6 @@ QUIET = 0.10
 WINDOW_S = 0.5
 ENOUGH = 9
 """Fewest windows that can decide anything (all of them alike)."""
-
-
-class Inconclusive(Exception):
-    """The measurement cannot tell whether the budget is kept: not a pass, and no fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,129 @@
+"""A model's configuration on disk and as it is served, and what one means for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.errors import SubjectFault
+from pytest_triton.repository.config import (
+    ModelConfig,
+    ModelTensor,
+    model_tensors,
+    new_config,
+    read_config,
+    select_versions,
+)
+from pytest_triton.repository.layout import file_sha256, model_directory
+
+#: Fields that Triton rewrites on purpose: alternative spellings of the same thing.
+_REWRITTEN = frozenset({"platform", "backend", "version_policy", "instance_group"})
+
+
+def parse_served(config: Mapping[str, Any]) -> ModelConfig:
+    """A configuration from an endpoint as a message; a fault of the subject if it is none."""
+    from google.protobuf import json_format
+
+    try:
+        return json_format.ParseDict(dict(config), new_config(), ignore_unknown_fields=False)
+    except json_format.ParseError as error:
+        raise SubjectFault(f"the served configuration is no ModelConfig: {error}") from None
+
+
+def disk_config(directory: Path) -> ModelConfig:
+    """The configuration of a model's directory (ConfigError)."""
+    return read_config(directory)
+
+
+def declared_metadata(config: Mapping[str, Any]) -> dict[str, Sequence[ModelTensor]]:
+    """Inputs and outputs as metadata has to show them: wire type, shape with the batch."""
+    message = parse_served(config)
+    return {
+        "inputs": model_tensors(message, "input"),
+        "outputs": model_tensors(message, "output"),
+    }
+
+
+def policy_versions(directory: Path) -> list[str]:
+    """The versions that the policy on disk selects from the directories, ascending."""
+    model = model_directory(directory)
+    chosen = select_versions(read_config(directory), model.versions)
+    return [str(version) for version in sorted(chosen)]
+
+
+def model_file_digests(directory: Path, versions: Sequence[str]) -> dict[str, str]:
+    """One checksum of the files of each version, side-cars left out."""
+    digests = {}
+    for version in versions:
+        files = sorted(
+            path
+            for path in (directory / version).rglob("*")
+            if path.is_file() and path.name not in ("export.json", "golden.npz")
+        )
+        digests[version] = " ".join(file_sha256(path).hex()[:16] for path in files)
+    return digests
+
+
+def unset_fields(wanted: ModelConfig, served: ModelConfig, where: str = "") -> list[str]:
+    """Fields that ``wanted`` sets and that ``served`` has otherwise; one line each."""
+    lines: list[str] = []
+    for descriptor, value in wanted.ListFields():
+        path = f"{where}{descriptor.name}"
+        found = getattr(served, descriptor.name)
+        if descriptor.message_type and descriptor.message_type.GetOptions().map_entry:
+            lines += _map_entries(value, found, path)
+        elif _repeated(descriptor):
+            lines += _elements(value, found, path, bool(descriptor.message_type))
+        elif descriptor.message_type:
+            if not served.HasField(descriptor.name):
+                lines.append(f"{path} is set on disk and absent in the served configuration")
+            else:
+                lines += unset_fields(value, found, f"{path}.")
+        elif value != found and not (path in _REWRITTEN and not found):
+            lines.append(f"{path} is {value!r} on disk and {found!r} in the served configuration")
+    return lines
+
+
+def _repeated(descriptor: Any) -> bool:
+    repeated = getattr(descriptor, "is_repeated", None)
+    return bool(repeated) if repeated is not None else descriptor.label == descriptor.LABEL_REPEATED
+
+
+def _map_entries(wanted: Any, served: Any, path: str) -> list[str]:
+    lines: list[str] = []
+    for key in wanted:
+        if key not in served:
+            lines.append(f"{path}[{key!r}] is set on disk and absent in the served configuration")
+        elif hasattr(wanted[key], "ListFields"):
+            lines += unset_fields(wanted[key], served[key], f"{path}[{key!r}].")
+        elif wanted[key] != served[key]:
+            lines.append(f"{path}[{key!r}] is {wanted[key]!r} on disk, {served[key]!r} served")
+    return lines
+
+
+def _elements(wanted: Any, served: Any, path: str, messages: bool) -> list[str]:
+    if path == "instance_group":
+        return _instance_groups(wanted, served)
+    if len(wanted) != len(served):
+        return [f"{path} has {len(wanted)} elements on disk and {len(served)} served"]
+    lines: list[str] = []
+    for index, (one, two) in enumerate(zip(wanted, served, strict=True)):
+        if messages:
+            lines += unset_fields(one, two, f"{path}[{index}].")
+        elif one != two:
+            lines.append(f"{path}[{index}] is {one!r} on disk and {two!r} served")
+    return lines
+
+
+def _instance_groups(wanted: Any, served: Any) -> list[str]:
+    """Triton splits and names groups by device; the number of instances has to stay."""
+    if len(wanted) == len(served):
+        lines: list[str] = []
+        for index, (one, two) in enumerate(zip(wanted, served, strict=True)):
+            if one.count and one.count != two.count:
+                lines.append(f"instance_group[{index}].count is {one.count} on disk, {two.count} served")
+            if one.kind and one.kind != two.kind:
+                lines.append(f"instance_group[{index}].kind is {one.kind} on disk, {two.kind} served")
+        return lines
+    return [f"instance_group has {len(wanted)} elements on disk and {len(served)} served"]
