@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import sys
 import time
@@ -244,10 +245,11 @@ class Run:
         self.config.stash[keys.REPORT] = report
         if int(exitstatus) == 0:
             session.exitstatus = report["verdict"]["exit_status"]
-        elif report["verdict"]["exit_status"] == 0:
-            # pytest saw a failure that the fold does not know: its code is never lowered.
+        else:
+            # pytest may have seen a failure that the fold does not know: never lowered.
             report["verdict"]["exit_status"] = int(exitstatus)
-            report["verdict"]["reasons"].append(f"pytest ended with {int(exitstatus)}")
+            if not report["verdict"]["reasons"]:
+                report["verdict"]["reasons"].append(f"pytest ended with {int(exitstatus)}")
         from pytest_triton.grade.write import write
 
         write(report, self.settings.report)
@@ -268,7 +270,8 @@ class Run:
             },
             notes=self._notes,
         )
-        kept = {key: report[key] for key in ("schema_version", "verdict", "criteria", "clauses")}
+        decided = ("schema_version", "complete", "verdict", "criteria", "clauses")
+        kept = copy.deepcopy({key: report[key] for key in decided})
         self.config.hook.pytest_triton_update_report(report=report, config=self.config)
         return report | kept
 

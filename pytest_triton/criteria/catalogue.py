@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.criteria import requires
+from pytest_triton.criteria import requires, shows
 from pytest_triton.errors import ToolError
 from pytest_triton.settings import AREAS, TIERS
 
@@ -92,12 +92,16 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """What is graded: a tier, points in hundredths, and the clauses that decide it."""
+    """What is graded: a tier, points in hundredths, and the clauses that decide it.
+
+    ``shows`` says what its line tells when it passes (:mod:`pytest_triton.criteria.shows`).
+    """
 
     id: str
     tier: str
     title: str
     points: float
+    shows: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -153,11 +157,22 @@ def _take(entry: Mapping[str, Any], required: set[str], optional: set[str], orig
 
 
 def _criterion(entry: Mapping[str, Any], origin: str) -> Criterion:
-    _take(entry, {"id", "tier", "title", "points"}, set(), origin)
+    _take(entry, {"id", "tier", "title", "points"}, {"shows"}, origin)
     if not _CRITERION_ID.match(entry["id"]):
         raise CatalogueError(f"{origin}: {entry['id']!r} is no criterion id")
     _known([entry["tier"]], TIERS, "tier", origin)
-    return Criterion(entry["id"], entry["tier"], entry["title"], float(entry["points"]))
+    try:
+        for phrase in entry.get("shows", ()):
+            shows.parse(phrase)
+    except ValueError as error:
+        raise CatalogueError(f"{origin}: {entry['id']}: shows: {error}") from None
+    return Criterion(
+        entry["id"],
+        entry["tier"],
+        entry["title"],
+        float(entry["points"]),
+        tuple(entry.get("shows", ())),
+    )
 
 
 def _clause(entry: Mapping[str, Any], origin: str) -> Clause:

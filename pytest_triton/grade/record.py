@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -9,9 +10,11 @@ from importlib import metadata
 from typing import Any
 
 from pytest_triton import __version__
+from pytest_triton.criteria.shows import summary
 from pytest_triton.grade.scorecard import Scorecard
 
 SCHEMA_VERSION = "1.0"
+HEADER = "--triton-header"
 PACKAGES = (
     "numpy", "pytest", "pytest-html", "pytest-xdist", "torch", "transformers", "tritonclient",
 )  # fmt: skip
@@ -42,6 +45,32 @@ def cpu() -> dict[str, Any]:
     return {"model": model, "count": len(os.sched_getaffinity(0))}
 
 
+def redacted(command: list[str]) -> list[str]:
+    """The command line without the values of --triton-header: they may be secrets."""
+    shown: list[str] = []
+    for word in command:
+        if shown and shown[-1] == HEADER:
+            word = f"{word.partition(':')[0]}: ***"
+        elif word.startswith(f"{HEADER}="):
+            word = f"{word.partition(':')[0]}: ***"
+        shown.append(word)
+    return shown
+
+
+def finite(entry: dict[str, Any]) -> dict[str, Any]:
+    """A measurement as JSON can carry it: a value that is no number is null ("no data")."""
+    shown = {
+        key: value
+        for key, value in entry.items()
+        if key not in ("budget", "margin") or math.isfinite(value)
+    }
+    if not math.isfinite(shown["value"]):
+        shown["value"] = None
+    if not all(math.isfinite(bound) for bound in shown.get("interval", ())):
+        del shown["interval"]
+    return shown
+
+
 def build(
     card: Scorecard,
     *,
@@ -64,7 +93,7 @@ def build(
         "finished": finished,
         "suite": {"name": "pytest-triton", "version": __version__},
         "run": {
-            "command": command,
+            "command": redacted(command),
             "seed": settings.seed,
             "profile": settings.profile,
             "tier": settings.tier,
@@ -108,6 +137,9 @@ def build(
                 "points": item.points,
                 "max_points": item.criterion.points,
                 "reason": item.reason,
+                "summary": summary(
+                    item.criterion.shows, [results[name] for name in item.clauses]
+                ),
                 "clauses": item.clauses,
             }
             for item in criteria
@@ -127,7 +159,7 @@ def build(
                 "duration_s": round(results[clause.id].duration_s, 6),
                 "model": results[clause.id].model,
                 "nodeids": results[clause.id].nodeids,
-                "measurements": results[clause.id].measurements,
+                "measurements": [finite(entry) for entry in results[clause.id].measurements],
                 "evidence": results[clause.id].evidence,
                 "locations": results[clause.id].locations,
             }

@@ -16,6 +16,8 @@ def write(report: dict[str, Any], directory: Path) -> Path:
     temporary.write_text(
         json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n",
         encoding="utf-8",
+        # A lone surrogate out of a hostile name becomes its own JSON escape.
+        errors="backslashreplace",
     )
     temporary.replace(target)
     return target
