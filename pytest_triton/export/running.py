@@ -11,7 +11,7 @@ import numpy as np
 
 from pytest_triton.export.interface import ExportRefused
 from pytest_triton.repository.sidecar import Tensors
-from pytest_triton.repository.tensors import TensorSpec
+from pytest_triton.repository.tensors import TensorSpec, datatype_of
 
 Evaluate = Callable[[Tensors], dict[str, np.ndarray]]
 
@@ -64,6 +64,19 @@ def flat(result: Any) -> list[Any]:
     return values
 
 
+def array_of(value: Any) -> np.ndarray:
+    """A tensor as an array. Raises ExportRefused for types that numpy and Triton lack."""
+    try:
+        array: np.ndarray = value.detach().cpu().numpy()
+        datatype_of(array)
+    except (TypeError, ValueError):
+        raise ExportRefused(
+            f"forward returns {value.dtype}, which Triton's PyTorch backend does not serve",
+            "convert the result inside the module, for example with .float()",
+        ) from None
+    return array
+
+
 def evaluator(module: Any, order: Sequence[str], outputs: Sequence[TensorSpec]) -> Evaluate:
     """The module as a function of named arrays. Raises ExportRefused on outputs that are not."""
     names = [tensor.name for tensor in outputs]
@@ -78,10 +91,7 @@ def evaluator(module: Any, order: Sequence[str], outputs: Sequence[TensorSpec]) 
                 f"output {beyond[0]!r} does not exist: forward returns {len(values)}",
                 "declare the outputs that the module has, numbered from __0",
             )
-        return {
-            name: values[at].detach().cpu().numpy()
-            for name, at in zip(names, positions, strict=True)
-        }
+        return {name: array_of(values[at]) for name, at in zip(names, positions, strict=True)}
 
     return evaluate
 

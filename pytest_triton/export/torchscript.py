@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from pytest_triton.export.parity import prove, prove_rows
 from pytest_triton.export.running import (
     argument_order,
     arguments,
+    array_of,
     evaluation,
     evaluator,
     flat,
@@ -70,32 +71,37 @@ class TorchScriptExporter:
                 )
         jit: Any = torch.jit
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        with evaluation(module), torch.no_grad(), seeded(seed), warnings.catch_warnings():
+        with (
+            # The file's name becomes part of its contents: the same name, the same bytes.
+            tempfile.TemporaryDirectory(prefix=".export.", dir=path.parent) as work,
+            evaluation(module),
+            torch.no_grad(),
+            seeded(seed),
+            warnings.catch_warnings(),
+        ):
             # torch warns that TorchScript is deprecated, and about every size that a trace
             # reads; the proof below is the better judge of both.
             warnings.simplefilter("ignore")
             order = argument_order(module, signature.inputs)
-            scripted = self._compile(module, example, order)
-            drawn = cases or untraced_cases(signature, example, seed=seed)
-            try:
-                jit.save(scripted, str(temporary))
-                # What is proven is the file, loaded as the server will load it.
-                loaded = jit.load(str(temporary), map_location="cpu")
-                eager = evaluator(module, order, signature.outputs)
-                parity, golden = prove(
-                    eager,
-                    evaluator(loaded, order, signature.outputs),
-                    [Case(TRACED, example), *drawn],
-                    signature,
-                    traced=TRACED if self.method == "trace" else "",
-                    rtol=rtol,
-                    atol=atol,
-                )
-                prove_rows(eager, golden, signature, rtol=rtol, atol=atol)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            made = Path(work) / path.name
+            jit.save(self._compile(module, example, order), str(made))
+            # What is proven is the file, loaded as the server will load it.
+            loaded = jit.load(str(made), map_location="cpu")
+            eager = evaluator(module, order, signature.outputs)
+            parity, golden = prove(
+                eager,
+                evaluator(loaded, order, signature.outputs),
+                [
+                    Case(TRACED, example),
+                    *(cases or untraced_cases(signature, example, seed=seed)),
+                ],
+                signature,
+                traced=TRACED if self.method == "trace" else "",
+                rtol=rtol,
+                atol=atol,
+            )
+            prove_rows(eager, golden, signature, rtol=rtol, atol=atol)
+            made.replace(path)
         record = ExportRecord(
             format=self.format,
             inputs=signature.inputs,
@@ -208,7 +214,7 @@ def _derived_outputs(
 
     with evaluation(module), torch.no_grad(), seeded(seed):
         values = flat(module(*arguments(examples, argument_order(module, inputs))))
-    arrays = [value.numpy() for value in values]
+    arrays = [array_of(value) for value in values]
     return [
         TensorSpec(
             f"OUTPUT__{index}",

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -181,7 +183,7 @@ def read_golden(directory: Path) -> tuple[GoldenCase, ...]:
                 # Strings are stored as fixed-width bytes, because object arrays need pickle.
                 value = value.astype(object) if value.dtype.kind == "S" else value
                 found.setdefault(case, ({}, {}))[0 if way == "in" else 1][name] = value
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, AttributeError, BadZipFile, zlib.error) as error:
         raise ToolError(f"{path} cannot be read: {error}", "export the model again") from None
     return tuple(GoldenCase(name, *tensors) for name, tensors in found.items())
 
