@@ -1,0 +1,1 @@
+"""What breaks a subject for a judge that does not know: proxy, repositories, servers."""

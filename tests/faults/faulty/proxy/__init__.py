@@ -1,0 +1,1 @@
+"""A process between the judge and a healthy server that changes answers by rules."""
