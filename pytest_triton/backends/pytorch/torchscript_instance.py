@@ -9,8 +9,11 @@ from torchscript_config import Config, parse_config
 from torchscript_execute import make_executor
 from torchscript_load import find_file, load_module
 from torchscript_parameters import Parameters, parse_parameters
-from torchscript_refusal import INTERNAL, Refusal
+from torchscript_refusal import INTERNAL, INVALID_ARG, Refusal
 from torchscript_schema import make_plan
+
+_MOST_THREADS = 16384
+_HELD: list[Any] = []
 
 
 class Instance:
@@ -21,9 +24,7 @@ class Instance:
 
         log = pb_utils.Logger
         config = parse_config(raw)
-        parameters = parse_parameters(
-            config.parameters, config.name, log.log_info, _set_threads
-        )
+        parameters = parse_parameters(config.parameters, config.name, log.log_info, _set_threads)
         device = _device(args)
         filename = _filename(config, raw, device)
         path = find_file(args["model_repository"], args["model_version"], filename, config.name)
@@ -31,8 +32,7 @@ class Instance:
         module = load_module(path, device, config.name)
         method = _forward(module, config)
         plan = make_plan(config, method.schema, log.log_warn)
-        self.module = module
-        self.execute = make_executor(config, plan, method, device or torch.device("cpu"))
+        self.execute = make_executor(config, plan, module, method, device or torch.device("cpu"))
 
 
 def _device(args: dict[str, str]) -> Any:
@@ -64,6 +64,12 @@ def _filename(config: Config, raw: dict[str, Any], device: Any) -> str:
 def _set_threads(kind: str, count: int) -> int:
     import torch
 
+    if count > _MOST_THREADS:
+        # The C++ backend ends the server here.
+        raise Refusal(
+            INVALID_ARG,
+            f"failed to set {count} threads: at most {_MOST_THREADS} are possible",
+        )
     if kind == "intra":
         torch.set_num_threads(count)
         return torch.get_num_threads()
@@ -86,7 +92,10 @@ def _apply(parameters: Parameters) -> None:
     torch.set_grad_enabled(False)
     if parameters.inference_mode:
         # Entered once and never left: a context manager per request would cost time.
-        torch.inference_mode(True).__enter__()
+        # Somebody has to hold it: it ends with the object.
+        guard = torch.inference_mode(True)
+        guard.__enter__()
+        _HELD.append(guard)
 
 
 def _forward(module: Any, config: Config) -> Any:
@@ -95,6 +104,4 @@ def _forward(module: Any, config: Config) -> Any:
         return module._c._get_method("forward")
     except (AttributeError, RuntimeError) as error:
         # The C++ backend ends the server here.
-        raise Refusal(
-            INTERNAL, f"failed to load model '{config.name}': {error}"
-        ) from None
+        raise Refusal(INTERNAL, f"failed to load model '{config.name}': {error}") from None

@@ -39,9 +39,7 @@ def has_index(name: str) -> bool:
     return start >= 0 and all(char in "0123456789" for char in name[start + 2 :])
 
 
-def decide(
-    config: Config, arguments: Sequence[str], warn: Callable[[str], None]
-) -> str:
+def decide(config: Config, arguments: Sequence[str], warn: Callable[[str], None]) -> str:
     """The convention of the inputs, or of the outputs when ``arguments`` is empty.
 
     A model without tensor arguments (or with a dict) has its inputs judged by the names of the

@@ -117,9 +117,7 @@ def _input_positions(
     return positions
 
 
-def _outputs(
-    config: Config, warn: Callable[[str], None]
-) -> tuple[dict[str, int], dict[str, str]]:
+def _outputs(config: Config, warn: Callable[[str], None]) -> tuple[dict[str, int], dict[str, str]]:
     if not config.outputs:
         raise Refusal(
             INTERNAL, "model configuration must contain at least one output, none were specified."
