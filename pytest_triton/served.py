@@ -10,10 +10,11 @@ from pytest_triton.errors import SubjectFault
 from pytest_triton.repository.config import (
     ModelConfig,
     ModelTensor,
-    model_tensors,
+    inputs_of,
     new_config,
+    outputs_of,
     read_config,
-    select_versions,
+    selected_versions,
 )
 from pytest_triton.repository.layout import file_sha256, model_directory
 
@@ -40,16 +41,15 @@ def declared_metadata(config: Mapping[str, Any]) -> dict[str, Sequence[ModelTens
     """Inputs and outputs as metadata has to show them: wire type, shape with the batch."""
     message = parse_served(config)
     return {
-        "inputs": model_tensors(message, "input"),
-        "outputs": model_tensors(message, "output"),
+        "inputs": inputs_of(message),
+        "outputs": outputs_of(message),
     }
 
 
 def policy_versions(directory: Path) -> list[str]:
     """The versions that the policy on disk selects from the directories, ascending."""
     model = model_directory(directory)
-    chosen = select_versions(read_config(directory), model.versions)
-    return [str(version) for version in sorted(chosen)]
+    return [str(version) for version in selected_versions(read_config(directory), model.versions)]
 
 
 def model_file_digests(directory: Path, versions: Sequence[str]) -> dict[str, str]:

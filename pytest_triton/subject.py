@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,13 +12,20 @@ from urllib.parse import urlsplit
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import SubjectFault
+from pytest_triton.export.oracle import ReferenceProcess
+from pytest_triton.probe.codec import as_tensor
 from pytest_triton.probe.grpc import GrpcProbe
-from pytest_triton.probe.http import HttpProbe
+from pytest_triton.probe.http import HttpProbe, model_path
 from pytest_triton.probe.inputs import InputCase, InputSource
+from pytest_triton.probe.message import encode_infer
 from pytest_triton.probe.types import HttpAnswer, InferResult, ProbeError, RequestFailed
+from pytest_triton.repository.layout import model_directory
+from pytest_triton.repository.reference import reference_models
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from pytest_triton.monitor.metrics import Scrape
 
 T = TypeVar("T")
@@ -94,10 +101,13 @@ class Subject:
         self.http = HttpProbe(deployment.http_url, headers=headers)
         self.grpc = GrpcProbe(deployment.grpc_url, headers=headers) if deployment.grpc_url else None
         self._memory: dict[str, Any] = {}
+        self._oracle: ReferenceProcess | None = None
 
     def close(self) -> None:
         """Give the connections back."""
         self.http.close()
+        if self._oracle is not None:
+            self._oracle.close()
         if self.grpc:
             self.grpc.close()
 
@@ -145,6 +155,10 @@ class Subject:
             if isinstance(config, dict):
                 found[name] = ServedModel(name, tuple(sorted(versions, key=_numeric)), config)
         return found
+
+    def index(self) -> list[dict[str, Any]]:
+        """The repository index as it was when first asked for; empty without an answer."""
+        return self._index()
 
     def _index(self) -> list[dict[str, Any]]:
         def ask() -> list[dict[str, Any]]:
@@ -216,6 +230,37 @@ class Subject:
                 f"{model} refuses generated inputs ({error}): give --triton-inputs FILE",
             ) from None
         return answer
+
+    def http_infer(
+        self, model: str, case: InputCase, *, version: str = "", **keywords: Any
+    ) -> HttpAnswer:
+        """Inference over HTTP, the answer as it is on the wire, whatever its status."""
+        headers, body = encode_infer(case.inputs, **keywords)
+        path = f"{model_path(model, version)}/infer"
+        return self.http.request("POST", path, body=body, headers=headers)
+
+    def withheld(self, model: str) -> tuple[str, ...]:
+        """Versions that are on disk and not served."""
+        repository = self.deployment.repository
+        if repository is None:
+            return ()
+        served = self.models[model].versions
+        present = model_directory(repository / model).versions
+        return tuple(str(version) for version in present if str(version) not in served)
+
+    def reference(
+        self, model: str, version: str, case: InputCase
+    ) -> Mapping[str, np.ndarray[Any, Any]] | None:
+        """What the eager module answers, or what the case itself expects; None: nobody knows."""
+        if self.deployment.kind != "reference":
+            return case.expected if not version else None
+        if model not in reference_models():
+            return None
+        if self._oracle is None:
+            self._oracle = ReferenceProcess()
+        arrays = {name: as_tensor(value).array for name, value in case.inputs.items()}
+        chosen = version or self.models[model].versions[-1]
+        return self._oracle.run(model, int(chosen), arrays)
 
     @cached_property
     def expected_version(self) -> str | None:
