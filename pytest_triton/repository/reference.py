@@ -179,6 +179,8 @@ def _export(
 ) -> None:
     """Build into a directory of our own, then rename: an interrupted export leaves no entry."""
     shutil.rmtree(entry, ignore_errors=True)
+    for left in entry.parent.glob(f".{entry.name}.*"):  # of a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=entry.parent))
     try:
         repository = work / "repository"

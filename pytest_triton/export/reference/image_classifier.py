@@ -18,6 +18,8 @@ VERSIONS = (1,)
 SIZE, CLASSES = 64, 10
 INPUTS = (TensorSpec("pixels", "FP32", (3, SIZE, SIZE)),)
 OUTPUTS = (TensorSpec("probabilities", "FP32", (CLASSES,)),)
+#: Of a probability. On a GPU convolutions are computed in TF32 (10 bits) unless told otherwise.
+ATOL = 1e-3
 
 
 def build(version: int, seed: int) -> Any:
@@ -30,18 +32,21 @@ def build(version: int, seed: int) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
+            # Odd functions without biases: different images get different classes although
+            # nobody has trained this.
             self.features = nn.Sequential(
-                nn.Conv2d(3, 16, 3, stride=2, padding=1),
-                nn.ReLU(),
-                nn.Conv2d(16, 32, 3, stride=2, padding=1),
-                nn.ReLU(),
-                nn.Conv2d(32, 64, 3, stride=2, padding=1),
-                nn.ReLU(),
+                nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False),
+                nn.Tanh(),
+                nn.Conv2d(16, 32, 3, stride=2, padding=1, bias=False),
+                nn.Tanh(),
+                nn.Conv2d(32, 64, 3, stride=2, padding=1, bias=False),
+                nn.Tanh(),
             )
-            self.head = nn.Linear(64 * (SIZE // 8) ** 2, CLASSES)
+            self.head = nn.Linear(64 * (SIZE // 8) ** 2, CLASSES, bias=False)
             for layer in self.features:
                 if isinstance(layer, nn.Conv2d):
-                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                    nn.init.kaiming_normal_(layer.weight, nonlinearity="tanh")
+            nn.init.normal_(self.head.weight, std=0.03)
 
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             scores: torch.Tensor = self.head(self.features(pixels).flatten(1))
@@ -63,6 +68,7 @@ def export(directory: Path, version: int, seed: int) -> ExportRecord:
         max_batch_size=32,
         ranges={"pixels": (-2.0, 2.0)},
         seed=seed,
+        atol=ATOL,
     )
 
 

@@ -24,6 +24,7 @@ def export(directory: Path, version: int, seed: int) -> ExportRecord:
         preprocess.cases(seed),
         lambda inputs: evaluate(version, inputs, seed),
         seed=seed,
+        atol=image_classifier.ATOL,
     )
 
 

@@ -19,6 +19,7 @@ def write_golden(
     *,
     seed: int,
     decoupled: bool = False,
+    atol: float = 1e-5,
 ) -> ExportRecord:
     """Golden answers of a model that has no file to prove; ``kind``: "python" or "ensemble"."""
     record = ExportRecord(
@@ -27,6 +28,7 @@ def write_golden(
         outputs=signature.outputs,
         max_batch_size=signature.max_batch_size,
         seed=seed,
+        atol=atol,
         axes=dict(signature.axes),
         ranges=dict(signature.ranges),
         decoupled=decoupled,
