@@ -96,6 +96,21 @@ class Run:
             self.card.collected.add(name)
             if not self._armed and not self.listing_only and is_suite(item):
                 self._arm()
+        if self._armed and self.settings.scope:
+            self._keep_scope(items)
+
+    def _keep_scope(self, items: list[pytest.Item]) -> None:
+        """Take the tests of clauses outside --triton-scope out of the run."""
+        clauses = self.card.catalogue.clauses
+
+        def outside(item: pytest.Item) -> bool:
+            name = clause_id(item)
+            return name is not None and not self.card.in_scope(clauses[name])
+
+        left_out = [item for item in items if outside(item)]
+        items[:] = [item for item in items if not outside(item)]
+        if left_out:
+            self.config.hook.pytest_deselected(items=left_out)
 
     def _arm(self) -> None:
         self._armed = self.card.armed = True
@@ -191,8 +206,6 @@ class Run:
             why = f"fails; waived until {self.card.waivers[outcome.clause].until}"
         elif above(clause, self.card.catalogue, self.settings.tier):
             why = f"fails; above tier {self.settings.tier}"
-        elif not self.card.in_scope(clause):
-            why = "fails; outside --triton-scope"
         if why:
             report.outcome = "skipped"
             report.wasxfail = why

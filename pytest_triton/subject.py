@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from pytest_triton.monitor.metrics import Scrape
 
 T = TypeVar("T")
+
+#: A JSON tensor of more elements is text of megabytes.
+MAX_JSON_ELEMENTS = 100_000
 
 #: Triton's release of each server version that has been out; the version is the identity.
 RELEASES = {
@@ -230,6 +234,49 @@ class Subject:
                 f"{model} refuses generated inputs ({error}): give --triton-inputs FILE",
             ) from None
         return answer
+
+    def load(self, model: str) -> None:
+        """Load a model, with the deadline of a boot: an import of torch may be part of it."""
+        self.http.load(model, timeout=self.settings.boot_timeout)
+
+    def unary_cases(self) -> list[tuple[str, InputCase]]:
+        """One request for every ready model that answers one request with one response."""
+        return [(name, self.case(name)) for name in self.unary]
+
+    def json_cases(self) -> list[tuple[str, InputCase]]:
+        """Those of :meth:`unary_cases` whose tensors can all travel as JSON, and are not large."""
+        chosen = []
+        for name, case in self.unary_cases():
+            metadata = self.metadata(name)
+            types = {tensor["datatype"] for tensor in metadata["inputs"] + metadata["outputs"]}
+            size = sum(as_tensor(value).array.size for value in case.inputs.values())
+            if not types & {"FP16", "BF16"} and size <= MAX_JSON_ELEMENTS:
+                chosen.append((name, case))
+        return chosen
+
+    def post(self, path: str, document: Any) -> HttpAnswer:
+        """POST a document as JSON; the answer as it is on the wire."""
+        body = json.dumps(document).encode()
+        return self.http.request("POST", path, body=body, headers={})
+
+    def required_inputs(self, model: str) -> int:
+        """How many inputs a request must have."""
+        inputs = self.models[model].config.get("input", [])
+        return sum(1 for entry in inputs if not entry.get("optional"))
+
+    def labels(self, model: str, output: str) -> list[str] | None:
+        """The labels of an output, one for each line of its file; None if it is not at hand."""
+        repository = self.deployment.repository
+        if repository is None:
+            return None
+        entries = self.models[model].config["output"]
+        name = next(entry["label_filename"] for entry in entries if entry["name"] == output)
+        return (repository / model / name).read_text("utf-8").splitlines()
+
+    @cached_property
+    def was_ready(self) -> bool:
+        """Whether the server was ready when that was first asked."""
+        return self.http.ready()
 
     def http_infer(
         self, model: str, case: InputCase, *, version: str = "", **keywords: Any

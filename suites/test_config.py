@@ -202,7 +202,7 @@ def test_load_and_unload(triton_disposable: Disposable) -> None:
         states = {e.get("state") for e in subject.http.index() if e.get("name") == name}
         assert states <= unloading, f"the index says {states} after the unload"
     finally:
-        subject.http.load(name)
+        subject.load(name)
     assert wait_until(lambda: subject.http.model_ready(name), timeout=60), "not ready after the load"
     after = subject.answer(name, case)
     assert not (text := mismatch(after.outputs, before.outputs)), f"after loading again: {text}"

@@ -93,7 +93,7 @@ def test_unloaded_is_not_ready(triton_disposable: Disposable) -> None:
         )
         assert subject.http.live(), "not live after the unload"
     finally:
-        subject.http.load(name)
+        subject.load(name)
     assert wait_until(lambda: _ready(subject, name) == 200, timeout=60), (
         f"readiness answers {_ready(subject, name)} after loading again"
     )
