@@ -1,0 +1,133 @@
+"""One healthy server and one proxy for all wire faults; a private store for stand-ins."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from faulty.data import DIRECTORY
+from faulty.judge import Judged, judge
+from faulty.wire import Proxy
+
+from pytest_triton.criteria import load
+from pytest_triton.deployment import Deployment
+
+#: Runs of the healthy subject: --healthy-runs, or this variable.
+RUNS_VARIABLE = "TRITON_HEALTHY_RUNS"
+Baseline = Callable[[str], Judged]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--healthy-runs",
+        type=int,
+        default=int(os.environ.get(RUNS_VARIABLE, "2")),
+        help="how often the healthy subject is judged (default: 2)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "healthy_run" in metafunc.fixturenames:
+        runs = metafunc.config.getoption("--healthy-runs")
+        metafunc.parametrize("healthy_run", range(1, runs + 1))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server_installed() -> None:
+    """The default release, in the user's cache like everybody else's."""
+    from pytest_triton.launch.store import install
+
+    install()
+
+
+@pytest.fixture(scope="session")
+def healthy_repository() -> Path:
+    """The reference repository in the cache; never written to."""
+    from pytest_triton.repository.reference import reference_repository
+
+    return reference_repository()
+
+
+@pytest.fixture(scope="session")
+def healthy_server(healthy_repository: Path) -> Iterator[Deployment]:
+    """The server that all wire faults are put in front of."""
+    from pytest_triton.launch.embedded import ServerSpec, embedded
+
+    with embedded(ServerSpec(healthy_repository, device="cpu")) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def proxy(healthy_server: Deployment) -> Iterator[Proxy]:
+    """The proxy in front of the healthy server; without rules it changes nothing."""
+    server = healthy_server
+    with Proxy(server.http_url, server.grpc_url, server.metrics_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache whose tritonserver is the stand-in."""
+    from faulty import servers
+
+    return servers.private_cache(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def nodes() -> dict[str, list[str]]:
+    """Clause -> ids of its tests, as the judge collects them."""
+    env = {**os.environ, "PYTHONPATH": str(DIRECTORY)}
+    made = subprocess.run(
+        [sys.executable, "-m", "faulty.collect"], env=env, cwd="/", capture_output=True, text=True,
+        timeout=60, check=True,
+    )  # fmt: skip
+    found: dict[str, list[str]] = json.loads(made.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope="session")
+def measured(nodes: dict[str, list[str]]) -> Callable[[tuple[str, ...]], list[str]]:
+    """Tests of measured clauses, without those of some clauses: what is left out for speed."""
+
+    def others(wanted: tuple[str, ...] = ()) -> list[str]:
+        clauses = load().clauses
+        return [node for name, ids in nodes.items() for node in ids
+                if clauses[name].measured and name not in wanted]  # fmt: skip
+
+    return others
+
+
+@pytest.fixture(scope="session")
+def baseline(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    measured: Callable[..., list[str]],
+) -> Baseline:
+    """The verdict on the healthy subject of a kind (wire, repository, server), made once."""
+    kept: dict[str, Judged] = {}
+
+    def get(kind: str) -> Judged:
+        if kind not in kept:
+            arguments, environment = ["--triton-device", "cpu"], {}
+            if kind == "wire":
+                through: Proxy = request.getfixturevalue("proxy")
+                through.rules([])
+                arguments = through.arguments
+            elif kind == "repository":
+                healthy = request.getfixturevalue("healthy_repository")
+                arguments += ["--triton-repository", str(healthy)]
+            else:
+                cache = request.getfixturevalue("private_cache")
+                environment = {"PYTEST_TRITON_CACHE": str(cache)}
+            kept[kind] = judge(
+                tmp_path_factory.mktemp(f"healthy-{kind}"), arguments, environment=environment,
+                deselect=measured(),
+            )  # fmt: skip
+        return kept[kind]
+
+    return get

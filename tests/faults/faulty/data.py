@@ -1,0 +1,126 @@
+"""The faults, out of the TOML files beside this package."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .edits import Edit
+from .proxy.rules import rule
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DIRECTORY = Path(__file__).resolve().parent.parent
+KINDS = ("wire", "repository", "server")
+
+
+@dataclass(frozen=True)
+class ServerFault:
+    """What a stand-in for tritonserver does otherwise than the real one."""
+
+    #: Only servers whose command line matches; "" for every one.
+    only: str = ""
+    #: Flags that are added at the end, and flags (by name) that are taken away.
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    #: On SIGTERM: "" as the real one, "ignore", or the exit status.
+    sigterm: str | int = ""
+    #: Lines that it writes into its log before the real one starts, and once it is ready.
+    log: tuple[str, ...] = ()
+    #: "" starts the real one; "exit" ends with status 1; "hang" never opens a port.
+    start: str = ""
+    #: Pause in seconds before the real one starts.
+    delay: float = 0.0
+
+    def __post_init__(self) -> None:
+        re.compile(self.only)
+        if self.start not in ("", "exit", "hang"):
+            raise ValueError(f"server.start is exit or hang, not {self.start!r}")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One broken thing, the clause that has to notice it, and what else may notice it."""
+
+    name: str
+    clause: str
+    kind: str
+    what: str
+    #: Pattern that the clause's reason has to match.
+    reason: str
+    #: Clauses that may fail too, and clauses that may be blocked by it.
+    companions: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()
+    #: Measured clauses that run here; the others are deselected.
+    run: tuple[str, ...] = ()
+    #: More arguments for the judge.
+    arguments: tuple[str, ...] = ()
+    #: Changes on the wire (kind server: a proxy in front of that server).
+    rule: tuple[dict[str, Any], ...] = ()
+    #: Changes of the repository (kind server: of what is served, not of what is judged).
+    edit: tuple[Edit, ...] = ()
+    server: ServerFault = field(default_factory=ServerFault)
+
+    @property
+    def id(self) -> str:
+        """For pytest: the clause first, so that ``-k HLT-05`` selects its faults."""
+        return f"{self.clause}-{self.name}"
+
+
+def _fault(entry: dict[str, Any], origin: str) -> Fault:
+    label = f"{origin}: {entry.get('clause')} {entry.get('name')!r}"
+    try:
+        if unknown := entry.keys() - {item.name for item in fields(Fault)}:
+            raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+        }
+        for item in values.get("rule", ()):
+            rule(item)
+        values["edit"] = tuple(Edit.read(item) for item in values.get("edit", ()))
+        server = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in values.get("server", {}).items()
+        }
+        values["server"] = ServerFault(**server)
+        fault = Fault(**values)
+        re.compile(fault.reason)
+        _check(fault)
+    except (TypeError, ValueError, re.error) as error:
+        raise ValueError(f"{label}: {error}") from None
+    return fault
+
+
+def _check(fault: Fault) -> None:
+    if fault.kind not in KINDS:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {fault.kind!r}")
+    if fault.kind == "wire" and (fault.edit or fault.server != ServerFault() or not fault.rule):
+        raise ValueError("a wire fault has rules and nothing else")
+    if fault.kind == "repository" and (fault.rule or not fault.edit):
+        raise ValueError("a repository fault has edits and no rules")
+    if fault.kind == "server" and not (fault.rule or fault.edit or fault.server != ServerFault()):
+        raise ValueError("a server fault says what the server does")
+    if not fault.reason:
+        raise ValueError("says no reason: what has the clause to tell?")
+
+
+def read_faults(directory: Path = DIRECTORY) -> list[Fault]:
+    """Every fault of the TOML files in a directory; ValueError names the entry that is wrong."""
+    faults: list[Fault] = []
+    for path in sorted(directory.glob("*.toml")):
+        data = tomllib.loads(path.read_text("utf-8"))
+        if data.keys() - {"fault"}:
+            raise ValueError(f"{path.name}: only [[fault]] tables belong here")
+        faults += [_fault(entry, path.name) for entry in data.get("fault", ())]
+    seen: set[str] = set()
+    for fault in faults:
+        if fault.id in seen:
+            raise ValueError(f"{fault.id}: two faults of one name")
+        seen.add(fault.id)
+    return faults

@@ -1,0 +1,103 @@
+"""Broken TorchScript modules that take the place of a reference model's ``model.pt``."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+#: Name -> source of a scripted module, as a person gets it wrong.
+MODULES = {
+    # forgot to load the weights
+    "mlp_other_weights": """
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(128, 16)
+    def forward(self, INPUT__0):
+        return self.net(INPUT__0)
+""",
+    # exported without .eval(): the rows of a batch are normalised together
+    "mlp_train_mode": """
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(128, 16)
+    def forward(self, INPUT__0):
+        y = self.net(INPUT__0)
+        return (y - y.mean(0, keepdim=True)) + y
+""",
+    # a constant out of tracing
+    "mlp_constant": """
+class M(nn.Module):
+    def forward(self, INPUT__0):
+        return torch.ones(INPUT__0.shape[0], 16)
+""",
+    # overflow
+    "mlp_not_finite": """
+class M(nn.Module):
+    def forward(self, INPUT__0):
+        y = INPUT__0[:, :16] * 1.0
+        y[:, 3] = float("inf")
+        return y
+""",
+    # one column more than its configuration says
+    "mlp_wider": """
+class M(nn.Module):
+    def forward(self, INPUT__0):
+        return INPUT__0[:, :17].contiguous()
+""",
+    # double precision where the configuration says single
+    "mlp_double": """
+class M(nn.Module):
+    def forward(self, INPUT__0):
+        return INPUT__0[:, :16].double()
+""",
+    # the batch goes out in the wrong order
+    "mlp_reversed": """
+class M(nn.Module):
+    def forward(self, INPUT__0):
+        return torch.flip(INPUT__0[:, :16], [0])
+""",
+    # one row at a time, slowly: a batch costs as much as its rows
+    "mlp_row_by_row": """
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(128, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(),
+                                 nn.Linear(512, 16))
+    def forward(self, INPUT__0):
+        rows = []
+        for i in range(INPUT__0.shape[0]):
+            y = self.net(INPUT__0[i:i + 1])
+            for _ in range(6):
+                y = self.net(INPUT__0[i:i + 1])
+            rows.append(y)
+        return torch.cat(rows)
+""",
+}
+_PROGRAM = """
+import sys, torch, importlib.util
+spec = importlib.util.spec_from_file_location("broken", sys.argv[1])
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+torch.manual_seed(4)
+torch.jit.script(module.M().eval()).save(sys.argv[2])
+"""
+_TIMEOUT = 120.0
+
+
+def export(name: str, path: Path) -> None:
+    """Script a module of :data:`MODULES` and save it; torch runs in a process of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = path.parent / "broken.py"
+    source.write_text(f"import torch\nfrom torch import nn\n{MODULES[name]}")
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _PROGRAM, str(source), str(path)],
+            check=True,
+            timeout=_TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
+    finally:
+        source.unlink()

@@ -1,0 +1,120 @@
+"""Stands in for tritonserver: starts the real one, and misbehaves as a file says.
+
+Run by the script that :mod:`faulty.servers` puts into a private server store. The file is
+named by ``TRITON_FAULT``; without it the real server runs untouched.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PORTS = ("http", "grpc", "metrics")
+_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)
+
+
+def main(real: str, arguments: list[str]) -> None:
+    """Become the real server, or something like it."""
+    named = os.environ.get("TRITON_FAULT")
+    if not named:
+        os.execv(real, [real, *arguments])
+    fault: dict[str, Any] = json.loads(Path(named).read_text())
+    if not re.search(fault["only"], " ".join(arguments)):
+        os.execv(real, [real, *arguments])
+    for line in fault["log"]:
+        print(line, file=sys.stderr, flush=True)
+    if fault["start"] == "exit":
+        sys.exit(1)
+    if fault["start"] == "hang":
+        signal.pause()
+        sys.exit(0)
+    time.sleep(fault["delay"])
+    if fault["repository"]:
+        arguments = _with(arguments, "model-repository", fault["repository"])
+    arguments = [
+        argument
+        for argument in arguments
+        if argument.removeprefix("--").partition("=")[0] not in fault["remove"]
+    ] + fault["add"]
+    if not fault["rules"] and fault["sigterm"] == "":
+        os.execv(real, [real, *arguments])
+    sys.exit(_stay(real, arguments, fault))
+
+
+def _stay(real: str, arguments: list[str], fault: dict[str, Any]) -> int:
+    """Run the real server as a child, perhaps behind a proxy; its exit status."""
+    proxy: list[str] = []
+    if fault["rules"]:
+        arguments, proxy = _hide(arguments)
+    child = subprocess.Popen([real, *arguments], preexec_fn=_die_with_parent)
+
+    def ended(number: int, frame: object) -> None:
+        if fault["sigterm"] == "ignore":
+            return
+        child.send_signal(number)
+
+    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGINT, ended)
+    helper = None
+    if proxy:
+        rules = Path(os.environ["TRITON_FAULT"]).with_suffix(f".{os.getpid()}.rules")
+        rules.write_text(json.dumps(fault["rules"]))
+        told = rules.with_suffix(".told")
+        env = {**os.environ, "PYTHONPATH": fault["machinery"]}
+        env.pop("LD_LIBRARY_PATH", None)
+        helper = subprocess.Popen(
+            [fault["python"], "-m", "faulty.proxy", *proxy, "--rules", str(rules),
+             "--told", str(told)],
+            env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent,
+        )  # fmt: skip
+    status = child.wait()
+    if helper:
+        assert helper.stdin is not None
+        helper.stdin.close()
+        try:
+            helper.wait(5)
+        except subprocess.TimeoutExpired:
+            helper.kill()
+    if isinstance(fault["sigterm"], int):
+        return fault["sigterm"]
+    return status if status >= 0 else 128 - status
+
+
+def _hide(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The server on ports of its own, and the proxy's arguments for the ports asked for."""
+    proxy = []
+    for name in _PORTS:
+        prefix = f"--{name}-port="
+        asked = next((a.removeprefix(prefix) for a in arguments if a.startswith(prefix)), None)
+        if asked is None:
+            continue
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        arguments = _with(arguments, f"{name}-port", str(port))
+        address = f"127.0.0.1:{port}"
+        proxy += [f"--{name}", address if name == "grpc" else f"http://{address}",
+                  f"--{name}-port", asked]  # fmt: skip
+    return arguments, proxy
+
+
+def _with(arguments: list[str], name: str, value: str) -> list[str]:
+    prefix = f"--{name}="
+    return [f"{prefix}{value}" if a.startswith(prefix) else a for a in arguments]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

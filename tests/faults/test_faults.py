@@ -1,0 +1,89 @@
+"""Every fault is noticed by its clause, and by no clause that it does not name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from faulty.data import Fault, read_faults
+from faulty.edits import break_repository
+from faulty.judge import Judged, judge
+from faulty.verdict import complaints, idle_rules
+from faulty.wire import Proxy
+
+FAULTS = read_faults()
+Baseline = Callable[[str], Judged]
+Measured = Callable[[tuple[str, ...]], list[str]]
+
+
+def _of(kind: str) -> list[Fault]:
+    return [fault for fault in FAULTS if fault.kind == kind]
+
+
+def _assert(found: list[str], judged: Judged) -> None:
+    assert not found, "\n".join([*found, f"({judged.seconds:.1f} s)", judged.output[-1500:]])
+
+
+@pytest.mark.parametrize("fault", _of("wire"), ids=lambda fault: fault.id)
+def test_wire(
+    fault: Fault, proxy: Proxy, tmp_path: Path, baseline: Baseline, measured: Measured
+) -> None:
+    healthy = baseline("wire").statuses
+    proxy.rules(list(fault.rule))
+    try:
+        judged = judge(
+            tmp_path, [*proxy.arguments, *fault.arguments], deselect=measured(fault.run)
+        )
+    finally:
+        told = proxy.rules([])
+    _assert(complaints(fault, judged, healthy) + idle_rules(fault, told), judged)
+
+
+@pytest.mark.parametrize("fault", _of("repository"), ids=lambda fault: fault.id)
+def test_repository(
+    fault: Fault,
+    healthy_repository: Path,
+    tmp_path: Path,
+    baseline: Baseline,
+    measured: Measured,
+) -> None:
+    healthy = baseline("repository").statuses
+    broken = break_repository(healthy_repository, tmp_path / "repository", fault.edit)
+    judged = judge(
+        tmp_path / "run",
+        ["--triton-device", "cpu", "--triton-repository", str(broken), *fault.arguments],
+        deselect=measured(fault.run),
+    )
+    _assert(complaints(fault, judged, healthy), judged)
+
+
+@pytest.mark.parametrize("fault", _of("server"), ids=lambda fault: fault.id)
+def test_server(
+    fault: Fault,
+    private_cache: Path,
+    healthy_repository: Path,
+    tmp_path: Path,
+    baseline: Baseline,
+    measured: Measured,
+) -> None:
+    from faulty import servers
+
+    healthy = baseline("server").statuses
+    broken = None
+    if fault.edit:
+        broken = break_repository(healthy_repository, tmp_path / "repository", fault.edit)
+    environment = {"PYTEST_TRITON_CACHE": str(private_cache)}
+    environment |= servers.order(fault, tmp_path, broken)
+    judged = judge(
+        tmp_path / "run",
+        ["--triton-device", "cpu", *fault.arguments],
+        environment=environment,
+        deselect=measured(fault.run),
+    )
+    found = complaints(fault, judged, healthy)
+    if fault.rule:
+        told = servers.told_by(tmp_path)
+        idle = [idle_rules(fault, each) for each in told]
+        found += [] if any(not each for each in idle) else (idle or [["the proxy told nothing"]])[0]
+    _assert(found, judged)

@@ -1,0 +1,50 @@
+"""A healthy subject never fails, over and over; and the proxy by itself changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from faulty.judge import Judged, judge
+
+from pytest_triton.criteria import load
+from pytest_triton.deployment import Deployment
+
+#: What a healthy reference subject may leave open, and why.
+OPEN = {"not_built", "not_applicable"}
+
+
+def _not_clean(judged: Judged, *, deselected: bool = False) -> dict[str, str]:
+    allowed = OPEN | ({"deselected"} if deselected else set())
+    return {
+        entry["id"]: f"{entry['status']} {entry['reason_code'] or ''}: {entry['reason'][:300]}"
+        for entry in judged.report["clauses"]
+        if entry["status"] != "pass"
+        and (entry["status"] != "not_assessed" or entry["reason_code"] not in allowed)
+    }
+
+
+def test_the_healthy_reference_is_clean(healthy_run: int, tmp_path: Path) -> None:
+    judged = judge(tmp_path, ["--triton-device", "cpu"])
+    assert not _not_clean(judged), f"run {healthy_run}"
+    built = [name for name, clause in load().clauses.items() if clause.built]
+    assert all(judged.status(name)[0] == "pass" for name in built), "a built clause was left out"
+    assert judged.report["verdict"]["exit_status"] == 0
+
+
+def test_each_kind_of_subject_is_clean(baseline: Callable[[str], Judged]) -> None:
+    for kind in ("wire", "repository", "server"):
+        assert not _not_clean(baseline(kind), deselected=True), kind
+
+
+def test_the_proxy_changes_nothing(
+    baseline: Callable[[str], Judged],
+    healthy_server: Deployment,
+    tmp_path: Path,
+    measured: Callable[..., list[str]],
+) -> None:
+    arguments = ["--triton-url", healthy_server.http_url, "--triton-allow-control",
+                 "--triton-grpc-url", str(healthy_server.grpc_url), "--triton-metrics-url",
+                 str(healthy_server.metrics_url), "--triton-allow-load"]  # fmt: skip
+    direct = judge(tmp_path, arguments, deselect=measured())
+    assert direct.statuses == baseline("wire").statuses
