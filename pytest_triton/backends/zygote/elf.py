@@ -73,7 +73,9 @@ class _Image:
         size, count = struct.unpack_from("<HH", data, 54)
         if size != 56:
             raise UnsupportedStub("program headers of an unknown size")
-        self.segments = [struct.unpack_from("<IIQQQQQQ", data, phoff + i * 56) for i in range(count)]
+        self.segments = [
+            struct.unpack_from("<IIQQQQQQ", data, phoff + i * 56) for i in range(count)
+        ]
         self.dynamic = list(self._dynamic())
         self.tags = dict(self.dynamic)
         needed = {_DT_STRTAB, _DT_STRSZ, _DT_SYMTAB, _DT_JMPREL, _DT_PLTRELSZ}
@@ -122,9 +124,13 @@ class _Image:
         later = [v for t, v in self.dynamic if v > start and t in (_DT_STRTAB, *_TABLES)]
         end = min(later) if later else start
         first = self.offset(start)
-        for (name,) in struct.iter_unpack("<I20x", self.data[first : first + (end - start) // 24 * 24]):
+        for (name,) in struct.iter_unpack(
+            "<I20x", self.data[first : first + (end - start) // 24 * 24]
+        ):
             yield name
-        yield from (v for t, v in self.dynamic if t in (_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH))
+        yield from (
+            v for t, v in self.dynamic if t in (_DT_NEEDED, _DT_SONAME, _DT_RPATH, _DT_RUNPATH)
+        )
 
 
 #: Tags whose value is the address of a table: RELA, REL, HASH, JMPREL, GNU_HASH, VERSYM, VERNEED.

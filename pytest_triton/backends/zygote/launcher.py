@@ -18,14 +18,18 @@ import marshal
 import os
 import select
 import sys
+import time
 import zlib
 
 HOME = os.path.dirname(os.path.abspath(__file__))
 STUB = os.path.join(HOME, "triton_python_backend_stub")
 #: Seconds to wait for a child, which may include importing torch on a busy machine.
-PATIENCE = 120.0
+PATIENCE = 60.0
 #: Seconds for a stub to notice by itself that its server died (it looks every 0.3 s).
 GRACE = 3.0
+#: The zygote finds its listening socket there.
+LISTENER = 3
+ENDED = "the zygote ended (does its interpreter run? see graft.py)"
 #: Variables that act while libraries are loaded: a zygote serves one set of them only.
 LOADING = ("LD_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "TORCH", "PYTORCH",
            "ATEN_", "CUDA", "NVIDIA_", "NCCL_", "MALLOC_", "GLIBC_", "LC_")  # fmt: skip
@@ -59,55 +63,62 @@ def own_peer(sock: _socket.socket) -> bool:
 
 def connect(owner: int) -> _socket.socket:
     """A connection to the zygote, which is started if there is none. Raises OSError, Declined."""
-    name = address(owner)
-    for _ in range(3):
-        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC)
+    name, began = address(owner), False
+    for _ in range(200):
+        sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
             sock.connect(name)
         except ConnectionRefusedError:
             sock.close()
-            start(owner, name)
+            if began:
+                break
+            began = start(owner, name)
+            if not began:
+                time.sleep(0.01)  # somebody else is between bind and listen
             continue
         if not own_peer(sock):
             raise Declined("another user listens on the name of the zygote")
         return sock
-    raise Declined("the zygote ends as soon as it starts")
+    raise Declined(ENDED)
 
 
-def start(owner: int, name: bytes) -> None:
+def start(owner: int, name: bytes) -> bool:
     """Start a zygote unless somebody else just did; it inherits the socket, already listening."""
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         sock.bind(name)
     except OSError:
         sock.close()
-        return
+        return False
     sock.listen(256)
     child = os.fork()
     if child:
         sock.close()
         os.waitpid(child, 0)
-        return
+        return True
     try:
         if os.fork():  # a child of nobody: this process may turn into the ordinary stub
             os._exit(0)
-        # Nothing of ours may be kept open by it: the reader of the server's log waits for an end.
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
-            os.dup2(null, number)
-        listener = sock.fileno()
-        os.dup2(listener, 3)
-        os.set_inheritable(3, True)  # dup2 leaves a descriptor alone that is in its place
-        os.closerange(4, 4096)
-        os.chdir("/")
-        _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-        # Python 3.11 and later start isolated in a stub, 3.10 does not.
-        isolated = ["-I"] if sys.version_info >= (3, 11) else []
-        # The name "python3" makes Python look for itself on PATH, as it does in a stub.
-        arguments = ["python3", *isolated, os.path.join(HOME, "zygote.py"), str(owner)]
-        os.execv(os.path.join(HOME, "interpreter"), arguments)
+        become_zygote(owner, sock.fileno())
     finally:
         os._exit(127)
+
+
+def become_zygote(owner: int, listener: int) -> None:
+    # Nothing of ours may be kept open by it: the reader of the server's log waits for an end.
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.dup2(listener, LISTENER)
+    os.set_inheritable(LISTENER, True)  # dup2 leaves a descriptor alone that is in its place
+    os.closerange(LISTENER + 1, os.sysconf("SC_OPEN_MAX"))
+    os.chdir("/")
+    _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
+    # Python 3.11 and later start isolated in a stub, 3.10 does not.
+    isolated = ["-I"] if sys.version_info >= (3, 11) else []
+    # The name "python3" makes Python look for itself on PATH, as it does in a stub.
+    arguments = ["python3", *isolated, os.path.join(HOME, "zygote.py"), str(owner)]
+    os.execv(os.path.join(HOME, "interpreter"), arguments)
 
 
 def request(sock: _socket.socket, arguments: list[str]) -> None:
@@ -121,6 +132,7 @@ def request(sock: _socket.socket, arguments: list[str]) -> None:
         "directory": os.getcwdb(),
         "environment": dict(os.environb),
         "mask": mask(),
+        "processors": list(os.sched_getaffinity(0)),
     }
     streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
     rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)]
@@ -138,23 +150,20 @@ def become_child(arguments: list[str]) -> int:
     if len(arguments) < 9:
         raise Declined("Triton gave arguments that are not known here")
     server = int(arguments[4])
+    watch = os.pidfd_open(server)
     sock = connect(int(os.environ.get("PYTEST_TRITON_ZYGOTE_OWNER") or server))
     request(sock, arguments)
     waiting = select.poll()
-    waiting.register(sock.fileno(), select.POLLIN)
-    try:
-        watch = os.pidfd_open(server)
-    except ProcessLookupError:
-        return 1
     waiting.register(watch, select.POLLIN)
+    waiting.register(sock.fileno(), select.POLLIN)
     ready = [number for number, _ in waiting.poll(PATIENCE * 1000)]
-    if sock.fileno() not in ready:
-        if ready:
-            return 1  # the server died: nobody needs a stub
+    if watch in ready:
+        return 1  # the server died: nobody needs a stub
+    if not ready:
         raise Declined(f"the zygote did not answer within {PATIENCE:.0f} s")
     answer = sock.recv(4096)
     if answer[:1] != b"+":
-        raise Declined(os.fsdecode(answer[1:]) or "the zygote ended")
+        raise Declined(os.fsdecode(answer[1:]) or ENDED)
     if sock.fileno() not in [number for number, _ in waiting.poll()]:
         waiting.unregister(watch)
         waiting.poll(GRACE * 1000)
@@ -167,9 +176,12 @@ def main() -> int:
         _signal.signal(number, _signal.SIG_IGN)
     try:
         return become_child(arguments)
-    except (Declined, OSError, ValueError, AttributeError) as error:
-        text = f"pytest-triton: ordinary Python stub for {' '.join(arguments[7:8])}: {error}\n"
-        os.write(2, os.fsencode(text))
+    except (ConnectionResetError, BrokenPipeError):
+        reason = ENDED
+    except Exception as error:  # whatever it is, the ordinary stub is the answer
+        reason = str(error) or type(error).__name__
+    text = f"pytest-triton: ordinary Python stub for {' '.join(arguments[7:8])}: {reason}\n"
+    os.write(2, os.fsencode(text))
     for number in (_signal.SIGINT, _signal.SIGTERM):
         _signal.signal(number, _signal.SIG_DFL)
     os.execv(STUB, [STUB, *arguments])

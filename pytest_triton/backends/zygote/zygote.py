@@ -3,7 +3,7 @@
 Two processes share the work. The first has only what every stub needs (numpy and a few modules
 of the standard library), is ready at once and serves the stubs that complete configurations;
 its child imports torch meanwhile and serves the stubs of instances. Neither ever runs a model,
-touches CUDA or holds threads of its own, so forking is safe.
+touches CUDA or computes anything in parallel, so forking is safe.
 
 Both end with their owner (the server, or whoever was named): the first watches the owner, the
 second dies with the first. Children that became stubs do not depend on them: each is tied to
@@ -13,6 +13,7 @@ its own launcher.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -28,14 +29,16 @@ import types
 import warnings
 from typing import Any, NoReturn
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HOME = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HOME)
 from graft import Stub  # noqa: E402
 
-del sys.path[0]
+sys.path[:] = [entry for entry in sys.path if entry != HOME]
 
 LISTENER = 3
 LIGHT = ("json", "asyncio", "numpy")
 HEAVY = ("torch", "torch.utils.dlpack")
+F_SETSIG = getattr(fcntl, "F_SETSIG", 10)  # Python 3.10 does not name it
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 #: A request: arguments and environment. The kernel's limit for one message is about the same.
 _LARGEST = 256 * 1024
@@ -47,69 +50,59 @@ def main(owner: int) -> None:
     listener.set_inheritable(False)
     watch = os.pidfd_open(owner)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel collects children
-    warnings.simplefilter("ignore")  # about forking beside numpy's threads, which step aside
+    signal.signal(signal.SIGCHLD, collect)
     name("triton_zygote")
-    refusal = prepare(LIGHT) or check_lifeline()
-    stub = None
-    try:
-        stub = Stub(os.path.join(os.path.dirname(os.path.abspath(__file__)), "graft.json"))
-    except Exception as error:
-        refusal = refusal or f"{type(error).__name__}: {error}"
-    heavy, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if not os.fork():
-        for held in (heavy, listener):
-            held.close()
-        os.close(watch)
-        serve_heavy(other, stub, refusal)
-    other.close()
+    forker = Forker(prepare(LIGHT))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if not fork():
+        close([watch, listener.detach(), ours.detach()])
+        serve_heavy(theirs, forker)
+    theirs.close()
+    forker.private = [watch, listener.fileno(), ours.fileno()]
+    serve_light(listener, watch, ours, forker)
+
+
+def serve_light(listener: socket.socket, watch: int, heavy: socket.socket, forker: Forker) -> None:
+    """Take every request; returns when the owner has died, or the process with torch has."""
     poll = select.poll()
-    for number in (watch, listener.fileno()):
+    for number in (watch, listener.fileno(), heavy.fileno()):
         poll.register(number, select.POLLIN)
-    while watch not in [number for number, _ in poll.poll()]:
-        sock, _ = listener.accept()
-        # A peer that connects and says nothing must not stop the others.
-        sock.settimeout(5.0)
-        try:
-            message, numbers, _, _ = socket.recv_fds(sock, _LARGEST, _STREAMS)
-            if own_peer(sock) and len(numbers) == _STREAMS:
-                serve(stub, refusal, heavy, sock, message, numbers)
-        except (OSError, ValueError, EOFError, TypeError):
-            pass  # the launcher sees the end of the connection and uses the ordinary stub
-        finally:
-            sock.close()
+    while [number for number, _ in poll.poll()] == [listener.fileno()]:
+        with listener.accept()[0] as sock:
+            sock.settimeout(5.0)  # whoever connects and says nothing must not stop the others
+            numbers: list[int] = []
+            # Whatever goes wrong: the launcher sees the end of the connection.
+            with contextlib.suppress(OSError, ValueError, EOFError, TypeError):
+                message, numbers, _, _ = socket.recv_fds(sock, _LARGEST, _STREAMS)
+                if not own_peer(sock) or len(numbers) != _STREAMS:
+                    pass
+                elif marshal.loads(message)["light"]:
+                    forker.serve(sock, message, numbers)
+                else:
+                    socket.send_fds(heavy, [message], [sock.fileno(), *numbers])
             close(numbers)
 
 
-def serve(
-    stub: Stub | None, refusal: str, heavy: socket.socket, sock: socket.socket, message: bytes,
-    numbers: list[int],
-) -> None:  # fmt: skip
-    """One request: here, or by the process that has torch."""
-    order = marshal.loads(message)
-    if refusal or stub is None:
-        refuse(sock, refusal)
-    elif order["light"]:
-        fork_stub(stub, sock, order, numbers, [heavy.fileno(), LISTENER])
-    else:
-        socket.send_fds(heavy, [message], [sock.fileno(), *numbers])
-
-
-def serve_heavy(requests: socket.socket, stub: Stub | None, refusal: str) -> NoReturn:
+def serve_heavy(requests: socket.socket, forker: Forker) -> NoReturn:
+    """Import torch, and fork the stubs that need it; requests wait in the socket meanwhile."""
     libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     name("triton_zygote_t")
-    refusal = refusal or prepare(HEAVY)
+    forker.private = [requests.fileno()]
+    forker.refusal = forker.refusal or prepare(HEAVY)
     while True:
         message, numbers, _, _ = socket.recv_fds(requests, _LARGEST, 1 + _STREAMS)
         if not message:
             os._exit(0)
         with socket.socket(fileno=numbers[0]) as sock:
-            if refusal or stub is None:
-                refuse(sock, refusal)
-            else:
-                others = [requests.fileno()]
-                fork_stub(stub, sock, marshal.loads(message), numbers[1:], others)
+            forker.serve(sock, message, numbers[1:])
         close(numbers[1:])
+
+
+def collect(*_: object) -> None:
+    """Children that ended; the time they used is added to this process's account."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def prepare(modules: tuple[str, ...]) -> str:
@@ -124,40 +117,61 @@ def prepare(modules: tuple[str, ...]) -> str:
     return ""
 
 
-def fork_stub(
-    stub: Stub, sock: socket.socket, order: dict[str, Any], streams: list[int], others: list[int]
-) -> None:
-    if os.fork():
-        return
-    said = False
-    try:
-        close(others)
-        for target, number in enumerate(streams):
-            os.dup2(number, target)
-        close(streams)
-        become(order)
-        stub.arm(finish)
-        tie(sock)
-        sock.send(b"+%d" % os.getpid())
-        said = True
-        os._exit(stub.run(order["arguments"]))
-    except BaseException as error:
-        if not said:
+class Forker:
+    """Turns children of this process into stubs, or says why it cannot."""
+
+    def __init__(self, refusal: str) -> None:
+        """refusal: a reason to refuse every request; empty if there is none."""
+        self.refusal = refusal or check_lifeline()
+        #: Descriptors that no stub may inherit.
+        self.private: list[int] = []
+        try:
+            self.stub = Stub(os.path.join(HOME, "graft.json"))
+        except Exception as error:
+            self.refusal = self.refusal or f"{type(error).__name__}: {error}"
+
+    def serve(self, sock: socket.socket, message: bytes, streams: list[int]) -> None:
+        if self.refusal:
+            refuse(sock, self.refusal)
+        elif not fork():
+            try:
+                self._become(sock, marshal.loads(message), streams)
+            finally:
+                os._exit(1)
+
+    def _become(self, sock: socket.socket, order: dict[str, Any], streams: list[int]) -> None:
+        try:
+            close(self.private)
+            for target, number in enumerate(streams):
+                os.dup2(number, target)
+            close(streams)
+            become(order)
+            self.stub.arm(finish)
+            tie(sock)
+        except Exception as error:
             refuse(sock, f"{type(error).__name__}: {error}")
-    finally:
-        os._exit(1)
+            return
+        sock.send(b"+")  # fails if the launcher does not wait any more: then there is no stub
+        os._exit(self.stub.run(order["arguments"]))
+
+
+def fork() -> int:
+    """As os.fork, without its warning of threads: numpy's BLAS has one, and stops it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return os.fork()
 
 
 def become(order: dict[str, Any]) -> None:
     """Everything in which a fresh stub differs from a copy of this process."""
     os.chdir(order["directory"])
     os.umask(order["mask"])
+    os.sched_setaffinity(0, order["processors"])
     os.environb.clear()
     os.environb.update(order["environment"])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # main sets its own
     name("triton_python_backend_stub")
-    warnings.resetwarnings()
     sys.argv[:] = [""]
     sys.modules["__main__"] = types.ModuleType("__main__")
     for stream in (sys.stdout, sys.stderr):
@@ -174,9 +188,6 @@ def tie(sock: socket.socket) -> None:
     fcntl.fcntl(number, fcntl.F_SETFL, fcntl.fcntl(number, fcntl.F_GETFL) | fcntl.FASYNC)
 
 
-F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
-
-
 def check_lifeline() -> str:
     """Does this kernel keep the promise of `tie`? Asked with a harmless signal."""
     heard: list[int] = []
@@ -187,7 +198,7 @@ def check_lifeline() -> str:
         fcntl.fcntl(ours, F_SETSIG, signal.SIGUSR1)
         fcntl.fcntl(ours, fcntl.F_SETFL, fcntl.fcntl(ours, fcntl.F_GETFL) | fcntl.FASYNC)
         theirs.close()
-        select.select([], [], [], 0)  # lets Python run the handler
+        select.select([], [], [], 0.01)  # lets Python run the handler
     signal.signal(signal.SIGUSR1, before)
     return "" if heard else "this kernel does not signal the end of a socket"
 
@@ -198,22 +209,19 @@ def finish() -> NoReturn:
     Modules are not taken apart: that costs a model's unload a part of a second, and the
     interpreter could not be ended below frames that are still running.
     """
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass
-    libc().fflush(None)
-    os._exit(0)
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        libc().fflush(None)
+    finally:
+        os._exit(0)
 
 
 def refuse(sock: socket.socket, reason: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         sock.send(b"-" + os.fsencode(reason)[:2000])
-    except OSError:
-        pass
 
 
 def own_peer(sock: socket.socket) -> bool:
