@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 from pytest_triton.errors import ToolError
-from pytest_triton.launch.cache import cache_root, locked, whole_directory
+from pytest_triton.launch.cache import CACHE_VARIABLE, cache_root, locked, whole_directory
 from pytest_triton.launch.overlay import Overlay, compile_tree
+from pytest_triton.launch.screen import unsafe
 from pytest_triton.launch.store import Server
 
 _MARKER = ".complete"
@@ -38,6 +39,12 @@ def backend_directory(server: Server, overlay: Overlay) -> Path:
     """The directory for ``--backend-directory``. Raises ToolError."""
     if (server.backends / "pytorch").is_dir():
         return server.backends  # NVIDIA's own installation has the real one
+    if trap := unsafe(cache_root()):
+        raise ToolError(
+            f"the cache {cache_root()} has {trap!r} in its path, which breaks the command that "
+            "starts Triton's Python processes",
+            f"name another directory with {CACHE_VARIABLE}",
+        )
     ours = our_backends()
     path = cache_root() / "backends" / _key(server, overlay, ours)
     if (path / _MARKER).is_file():

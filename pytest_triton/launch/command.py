@@ -85,3 +85,8 @@ def server_environment(
         env["CUDA_VISIBLE_DEVICES"] = ""
     env.update(extra or {})
     return env
+
+
+def traces(flags: Sequence[str]) -> bool:
+    """Do these flags make the server write a file that is complete only after a clean end?"""
+    return any(flag.startswith(("--trace-", "--log-file")) for flag in flags)

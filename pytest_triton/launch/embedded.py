@@ -14,13 +14,14 @@ from pathlib import Path
 from pytest_triton.deployment import Deployment, Kind
 from pytest_triton.errors import ToolError
 from pytest_triton.launch.backends import backend_directory
-from pytest_triton.launch.command import command_line, server_environment
+from pytest_triton.launch.command import command_line, server_environment, traces
+from pytest_triton.launch.complete import GRACE
 from pytest_triton.launch.diagnose import PortTaken, Story
 from pytest_triton.launch.machine import require_device
 from pytest_triton.launch.overlay import overlay
 from pytest_triton.launch.ports import HOST, reserve
 from pytest_triton.launch.ready import wait_ready
-from pytest_triton.launch.screen import screen
+from pytest_triton.launch.screen import screen, unsafe
 from pytest_triton.launch.store import DEFAULT_RELEASE, find_server
 from pytest_triton.launch.supervised import Supervised
 
@@ -57,6 +58,9 @@ class ServerSpec:
     kind: Kind = "repository"
     #: A FIFO whose other end somebody else holds: the server lives as long as that.
     lifeline: Path | None = None
+    #: False: off; True: on, Triton's default; None: off only where every configuration is
+    #: known to be complete, which spares every Python model a second start.
+    auto_complete: bool | None = None
 
 
 @contextmanager
@@ -77,94 +81,125 @@ def boot(
     spec: ServerSpec, stack: ExitStack, *, tolerant: bool = False, progress: Progress | None = None
 ) -> tuple[Deployment, Supervised]:
     """Boot a server whose end is pushed on ``stack``; also its supervisor, for orders."""
-    say = progress or (lambda _: None)
-    entered = time.monotonic()
-    for attempt in range(1, _PORT_ATTEMPTS + 1):
+    attempt = _Attempt(spec, progress or (lambda _: None))
+    for left in reversed(range(_PORT_ATTEMPTS)):
         with ExitStack() as attempted:
             try:
-                booted = _attempt(spec, attempted, entered, tolerant=tolerant, say=say)
+                booted = attempt.run(attempted, tolerant=tolerant)
             except PortTaken:
-                if attempt == _PORT_ATTEMPTS:
+                if not left:
                     raise
-                say("another process took one of the ports: trying others")
+                attempt.say("another process took one of the ports: trying others")
+                continue
+            if booted is None:
+                # A model failed. Completing could have helped it, and errors read differently.
+                attempt.complete = False
+                attempt.say("a model failed: booting again with auto-complete, Triton's default")
                 continue
             stack.push(attempted.pop_all())
             return booted
     raise AssertionError("unreachable")
 
 
-def _attempt(
-    spec: ServerSpec, stack: ExitStack, entered: float, *, tolerant: bool, say: Progress
-) -> tuple[Deployment, Supervised]:
-    # The supervisor first: it starts up while everything else is prepared here.
-    supervisor = stack.enter_context(Supervised())
-    repository = Path(spec.repository).expanduser().absolute()
-    if not repository.is_dir():
-        raise ToolError(f"{spec.repository} is not a directory", "name a model repository")
-    server = find_server(spec.release)
-    device = require_device(spec.device)
-    interpreter = overlay(spec.python, progress=say)
-    backends = backend_directory(server, interpreter)
-    screened = screen(repository, spec.models)
-    identity = uuid.uuid4().hex[:12]
-    directory = Path(tempfile.gettempdir()) / f"pytest-triton-{os.getuid()}-{identity}"
-    log = spec.log_path.expanduser().absolute() if spec.log_path else directory / "server.log"
-    story = Story(log, spec.log_path, repository, server.version, screened.models)
-    if screened.failed and not tolerant:
-        raise story.failed(screened.failed)
-    region = f"triton_python_backend_shm_region_{identity}_"
-    ports = stack.enter_context(
-        reserve(spec.http_port, spec.grpc_port, spec.metrics_port, spec.server_args)
-    )
-    argv = command_line(
-        server,
-        repository=repository,
-        backends=backends,
-        ports=ports,
-        models=screened.models,
-        region=region,
-        complete=screened.complete,
-        extra=spec.server_args,
-    )
-    env = server_environment(
-        server, interpreter, directory, device=spec.device, extra=spec.environment
-    )
-    say(f"booting Triton {server.version or server.release}, embedded, {device.upper()}")
-    prepared = time.monotonic()
-    deadline = prepared + spec.boot_timeout
-    pid = supervisor.start(
-        argv=argv,
-        env=env,
-        log=log,
-        directory=directory,
-        region=region,
-        lifeline=spec.lifeline,
-        grace=screened.grace,
-        deadline=deadline,
-    )
-    failures = wait_ready(supervisor, ports, screened.models, deadline=deadline, story=story)
-    ready = time.monotonic()
-    ports.release()
-    if failures and not tolerant:
-        raise story.failed(failures)
-    boot_times = {
-        "prepare": prepared - entered,
-        "start": ready - prepared,
-        "ready": ready - entered,
-    }
-    deployment = Deployment(
-        kind=spec.kind,
-        http_url=f"http://{HOST}:{ports.http}",
-        grpc_url=f"{HOST}:{ports.grpc}" if ports.grpc else None,
-        metrics_url=f"http://{HOST}:{ports.metrics}/metrics" if ports.metrics else None,
-        owned=True,
-        release=server.release,
-        repository=repository,
-        models=screened.expected,
-        failed={**screened.failed, **failures},
-        log_path=log,
-        pid=pid,
-        boot=boot_times,
-        device=device,
-    )
-    return deployment, supervisor
+class _Attempt:
+    """One boot, repeated when something came in between."""
+
+    def __init__(self, spec: ServerSpec, say: Progress) -> None:
+        self.spec, self.say = spec, say
+        self.entered = time.monotonic()
+        #: False: auto-complete is left on, whatever the configurations are.
+        self.complete = spec.auto_complete is not True
+
+    def run(self, stack: ExitStack, *, tolerant: bool) -> tuple[Deployment, Supervised] | None:
+        """None: a model failed that auto-complete, switched off here, could have saved."""
+        spec = self.spec
+        # The supervisor first: it starts up while everything else is prepared here.
+        supervisor = stack.enter_context(Supervised())
+        repository = Path(spec.repository).expanduser().absolute()
+        if not repository.is_dir():
+            raise ToolError(f"{spec.repository} is not a directory", "name a model repository")
+        server = find_server(spec.release)
+        device = require_device(spec.device)
+        interpreter = overlay(spec.python, progress=self.say)
+        backends = backend_directory(server, interpreter)
+        screened = screen(repository, spec.models)
+        identity = uuid.uuid4().hex[:12]
+        directory = _run_directory(identity)
+        log = spec.log_path.expanduser().absolute() if spec.log_path else directory / "server.log"
+        alias = directory / "repository" if unsafe(repository) else None
+        story = Story(
+            log=log,
+            offset=log.stat().st_size if log.exists() else 0,
+            kept=spec.log_path,
+            repository=repository,
+            version=server.version,
+            timeout=spec.boot_timeout,
+            alias=alias,
+        )
+        if screened.failed and not tolerant:
+            raise story.failed(screened.failed)
+        complete = self.complete and (screened.complete or spec.auto_complete is False)
+        region = f"triton_python_backend_shm_region_{identity}_"
+        ports = stack.enter_context(
+            reserve(spec.http_port, spec.grpc_port, spec.metrics_port, spec.server_args)
+        )
+        argv = command_line(
+            server,
+            repository=alias or repository,
+            backends=backends,
+            ports=ports,
+            models=screened.models,
+            region=region,
+            complete=complete,
+            extra=spec.server_args,
+        )
+        env = server_environment(
+            server, interpreter, directory, device=spec.device, extra=spec.environment
+        )
+        self.say(f"booting Triton {server.version or server.release}, embedded, {device.upper()}")
+        prepared = time.monotonic()
+        deadline = prepared + spec.boot_timeout
+        pid = supervisor.start(
+            argv=argv,
+            env=env,
+            log=log,
+            directory=directory,
+            region=region,
+            link=repository if alias else None,
+            lifeline=spec.lifeline,
+            grace=GRACE if traces(spec.server_args) else screened.grace,
+            deadline=deadline,
+        )
+        failures = wait_ready(supervisor, ports, screened.models, deadline=deadline, story=story)
+        ready = time.monotonic()
+        ports.release()
+        if failures and complete and spec.auto_complete is None:
+            return None
+        if failures and not tolerant:
+            raise story.failed(failures)
+        deployment = Deployment(
+            kind=spec.kind,
+            http_url=f"http://{HOST}:{ports.http}",
+            grpc_url=f"{HOST}:{ports.grpc}" if ports.grpc else None,
+            metrics_url=f"http://{HOST}:{ports.metrics}/metrics" if ports.metrics else None,
+            owned=True,
+            release=server.release,
+            repository=repository,
+            models=screened.expected,
+            failed={**screened.failed, **failures},
+            log_path=log,
+            pid=pid,
+            boot={
+                "prepare": prepared - self.entered,
+                "start": ready - prepared,
+                "ready": ready - self.entered,
+            },
+            device=device,
+        )
+        return deployment, supervisor
+
+
+def _run_directory(identity: str) -> Path:
+    """Where one server keeps what goes with it; a path that its stubs can be started with."""
+    parent = Path(tempfile.gettempdir())
+    return (Path("/tmp") if unsafe(parent) else parent) / f"pytest-triton-{os.getuid()}-{identity}"

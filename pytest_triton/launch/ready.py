@@ -6,16 +6,20 @@ import json
 import socket
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from pytest_triton.launch import diagnose
+from pytest_triton.launch.diagnose import Story
 from pytest_triton.launch.ports import HOST, Ports
 from pytest_triton.launch.supervised import Supervised
+from pytest_triton.launch.supervisor import descendants
 
 #: Seconds between two looks.
 _POLL = 0.004
 #: Seconds for one answer of a server that listens.
-_ANSWER = 10.0
+_ANSWER = 5.0
+#: Seconds for which a server may say that it is not live before that is its last word.
+_NOT_LIVE = 1.0
 _MAX_ANSWER = 64 * 1024 * 1024
 
 
@@ -25,7 +29,7 @@ def wait_ready(
     models: Sequence[str],
     *,
     deadline: float,
-    story: diagnose.Story,
+    story: Story,
 ) -> dict[str, str]:
     """Return when every model is READY or has failed: model -> reason of those that failed.
 
@@ -33,28 +37,47 @@ def wait_ready(
     almost always the last word. Raises DeploymentFailed when the server ends, or does not get
     that far before ``deadline`` (monotonic).
     """
+    silent = 0.0
     while True:
-        if supervisor.exit_status is not None or supervisor.stopped:
-            raise story.ended(supervisor.exit_status)
-        if time.monotonic() > deadline:
-            raise story.too_late()
+        _watch(supervisor, story, deadline)
         if listens(ports.http):
             try:
                 if request(ports.http, "GET", "/v2/health/live")[0] == 200:
                     index = json.loads(request(ports.http, "POST", "/v2/repository/index")[1])
                     if not any(_loading(item, models) for item in index):
                         break
+                else:
+                    silent = silent or time.monotonic()
+                    if time.monotonic() - silent > _NOT_LIVE:
+                        raise story.not_live()
             except (OSError, ValueError):
                 pass  # it has begun to listen, or is about to end: both show next time
         supervisor.wait(_POLL)
+    # Metrics come some 40 ms after HTTP, and whoever gets the server may scrape at once.
     for port in (ports.grpc, ports.metrics):
         while port is not None and not listens(port):
-            if supervisor.exit_status is not None or supervisor.stopped:
-                raise story.ended(supervisor.exit_status)
-            if time.monotonic() > deadline:
-                raise story.too_late()
+            _watch(supervisor, story, deadline)
             supervisor.wait(_POLL)
     return story.failures(index, models)
+
+
+def _watch(supervisor: Supervised, story: Story, deadline: float) -> None:
+    """Raise when the server has ended or the deadline has passed."""
+    if supervisor.exit_status is not None or supervisor.stopped:
+        raise story.ended(supervisor.exit_status)
+    if time.monotonic() > deadline:
+        raise story.too_late(_processes(supervisor.process.pid))
+
+
+def _processes(root: int) -> list[str]:
+    """Command lines of everything below a process."""
+    found = []
+    for pid in descendants(root):
+        try:
+            found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except (OSError, ValueError):
+            continue
+    return found
 
 
 def _loading(item: dict[str, Any], models: Sequence[str]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_triton.errors import DeploymentFailed
+from pytest_triton.launch.supervisor import remove_tree
 
 _PROGRAM = Path(__file__).with_name("supervisor.py")
 #: Seconds beyond the grace of a stop before the supervisor itself is killed.
@@ -26,6 +27,9 @@ class Supervised:
         self.server_pid: int | None = None
         self.stopped = False
         self.grace = 0.0
+        self._region = ""
+        self._directory: Path | None = None
+        self._clean = False
         self._detached = False
         self._pending = b""
         self.process = subprocess.Popen(
@@ -58,12 +62,14 @@ class Supervised:
         log: Path,
         directory: Path,
         region: str,
+        link: Path | None = None,
         lifeline: Path | None = None,
         grace: float = 0.0,
         deadline: float,
     ) -> int:
         """Start the server; its process id. Raises DeploymentFailed."""
         self.grace = grace
+        self._region, self._directory = region, directory
         self._send(
             {
                 "argv": argv,
@@ -71,6 +77,7 @@ class Supervised:
                 "log": str(log),
                 "directory": str(directory),
                 "region": region,
+                "link": str(link) if link else "",
                 "lifeline": str(lifeline) if lifeline else "",
                 "grace": str(grace),
             }
@@ -105,21 +112,21 @@ class Supervised:
             elif word == "exited":
                 self.exit_status = int(number)
             elif word == "stopped":
-                self.stopped = True
+                self.stopped = self._clean = True
         return True
 
     def detach(self) -> None:
         """From now on the server lives as long as its lifeline, whatever becomes of us."""
         self._send("detach")
         self._detached = True
+        self.process.returncode = 0  # nobody waits for it here: keeps Popen from complaining
 
     def stop(self, how: str = "stop") -> None:
         """End the server and everything that is its own; returns when it is gone."""
         deadline = time.monotonic() + self.grace + _STOP_MARGIN
         self._send(how)
-        for pipe in (self.process.stdin,):
-            if pipe is not None:
-                pipe.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
         while not self.stopped and time.monotonic() < deadline:
             self.wait(0.5)
         try:
@@ -129,6 +136,12 @@ class Supervised:
             self.process.wait(5)
         if self.process.stdout is not None:
             self.process.stdout.close()
+        if not self._clean and self._directory is not None:
+            # The supervisor was killed, and the kernel its server: what is left is ours.
+            for name in os.listdir("/dev/shm"):
+                if name.startswith(self._region):
+                    os.unlink(f"/dev/shm/{name}")
+            remove_tree(str(self._directory))
 
     def _send(self, message: dict[str, object] | str) -> None:
         """Write a message; a supervisor that is gone shows in :meth:`wait`."""

@@ -5,7 +5,7 @@ creator by seconds only: end of file on its standard input, or on the lifeline F
 the server, every process below it, its shared memory regions and its directory.
 
 Protocol. In: a message is four bytes of length (little endian) and a marshalled object:
-first a dict ``{argv, env, log, directory, region, lifeline, grace}``, then the strings
+first a dict ``{argv, env, log, directory, link, region, lifeline, grace}``, then the strings
 "detach" (from now on only the lifeline counts), "stop" (as soon as the models have
 finished), "kill" (at once). Out: lines ``started PID``, ``exited STATUS`` (of the server),
 ``stopped``.
@@ -24,6 +24,12 @@ import time
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _SHM = "/dev/shm"
+#: Signals that Python or we treat specially, and a server must not inherit so.
+_HANDLED = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
+)  # fmt: skip
+#: Seconds that models get to finish when nobody is left who asked for it.
+_ORPHAN_GRACE = 3.0
 #: Seconds between looks at what the kernel does not report.
 _TICK = 0.5
 #: Seconds after which killed processes that do not go away are left to the kernel.
@@ -85,6 +91,8 @@ class Supervisor:
         if directory := self.text("directory"):
             os.makedirs(directory, 0o700, exist_ok=True)
             os.makedirs(os.path.join(directory, "tmp"), 0o700, exist_ok=True)
+            if link := self.text("link"):
+                os.symlink(link, os.path.join(directory, "repository"))
         log = os.open(self.text("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         argv, env = self.order["argv"], self.order["env"]
         me = os.getpid()
@@ -95,7 +103,7 @@ class Supervisor:
                 if os.getppid() != me:
                     os._exit(127)
                 signal.set_wakeup_fd(-1)
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
+                for number in _HANDLED:
                     signal.signal(number, signal.SIG_DFL)
                 null = os.open(os.devnull, os.O_RDONLY)
                 os.dup2(null, 0)
@@ -124,15 +132,15 @@ class Supervisor:
         except OSError:
             return False
 
-    def reap(self) -> None:
-        """Collect everything that ended; say so when it was the server."""
+    def reap(self) -> bool:
+        """Collect everything that ended; say so when it was the server. False: none is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self.server and not self.exited:
                 self.exited = True
                 self.say(f"exited {os.waitstatus_to_exitcode(status)}")
@@ -151,6 +159,7 @@ class Supervisor:
 
     def watch(self) -> None:
         """Until somebody asks for the end, or nobody is left to ask."""
+        grace = float(self.text("grace") or 0)
         poll = select.poll()
         poll.register(self.woken, select.POLLIN)
         poll.register(0, select.POLLIN)
@@ -161,30 +170,36 @@ class Supervisor:
             if self.woken in ready:
                 os.read(self.woken, 4096)
             self.reap()
-            if self.lifeline in ready:
-                try:
-                    if os.read(self.lifeline, 4096) == b"":
-                        return
-                except BlockingIOError:
-                    pass
             if 0 in ready:
                 message = self.receive()
+                if message == "stop":
+                    return self.finish(grace)
+                if message == "kill":
+                    return None
                 if message == "detach":
                     self.detached = True
-                elif message == "stop":
-                    self.finish(float(self.text("grace") or 0))
-                    return
                 elif message is None and self.detached:
                     poll.unregister(0)
                 else:
-                    return
+                    break
+            if self.lifeline in ready and self.cut():
+                break
             if not self.detached and os.getppid() != self.creator:
-                return
+                break
+        return self.finish(min(grace, _ORPHAN_GRACE))
+
+    def cut(self) -> bool:
+        """Is the lifeline's other end closed?"""
+        try:
+            return os.read(self.lifeline, 4096) == b""
+        except BlockingIOError:
+            return False
 
     def finish(self, grace: float) -> None:
-        """Ask the server to stop and wait for its stubs, which run the models' finalize.
+        """Ask the server to stop, and wait until every Python model has finished.
 
-        The server itself then only waits in steps of a second: nothing is lost with it.
+        The server has removed the region of a model by then; what it does afterwards is to
+        wait in steps of a second, so nothing is lost with it.
         """
         deadline = time.monotonic() + grace
         if self.exited or grace <= 0:
@@ -192,19 +207,23 @@ class Supervisor:
         os.kill(self.server, signal.SIGTERM)
         while time.monotonic() < deadline:
             self.reap()
-            if self.exited or len(descendants(os.getpid())) <= 1:
+            if self.exited or not self.regions() or len(descendants(os.getpid())) <= 1:
                 return
             time.sleep(0.01)
+
+    def regions(self) -> set[str]:
+        """Names of the server's own shared memory regions."""
+        region = self.text("region")
+        return {name for name in os.listdir(_SHM) if region and name.startswith(region)}
 
     def end(self) -> None:
         """Kill the whole tree, and remove what is ours outside it."""
         me = os.getpid()
         deadline = time.monotonic() + _KILL_DEADLINE
         regions: set[str] = set()
-        while time.monotonic() < deadline:
+        # Orphans come to us, so when there is no child left, nothing is.
+        while self.reap() and time.monotonic() < deadline:
             tree = descendants(me)
-            if not tree:
-                break
             for pid in tree:
                 regions |= mapped_regions(pid)
             for pid in tree:
@@ -212,18 +231,15 @@ class Supervisor:
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-            self.reap()
             time.sleep(0.002)
-        self.reap()
-        if region := self.text("region"):
-            regions |= {name for name in os.listdir(_SHM) if name.startswith(region)}
-        for name in regions:
+        for name in regions | self.regions():
             try:
                 os.unlink(os.path.join(_SHM, name))
             except OSError:
                 pass
-        if directory := self.text("directory"):
-            remove_tree(directory)
+        for directory in (self.text("directory"), os.path.dirname(self.text("lifeline"))):
+            if os.path.basename(directory).startswith("pytest-triton-"):
+                remove_tree(directory)
         self.say("stopped")
 
 

@@ -1,0 +1,167 @@
+"""From the text of a load error to the place to look at and what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+CONFIG = "config.pbtxt"
+Location = tuple[str, int]
+
+
+class Rule(NamedTuple):
+    """A load error that is known: what it looks like, and what helps."""
+
+    pattern: str
+    remedy: str
+    #: What to look for in config.pbtxt; ``*``: the quoted names in the reason.
+    anchors: tuple[str, ...] = ("*",)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(r"Python model file", "add that file, or correct default_model_filename", ()),
+    Rule(r"breaks the command that starts", "rename it: letters, digits, _ and - are safe", ()),
+    Rule(r"No module named '\d+\.", "make it a file that can be imported", ()),
+    Rule(r"Error parsing text-format|failed to read text proto",
+         "correct the syntax there", ()),
+    Rule(r"unexpected directory name '.*' for model",
+         "make the name in config.pbtxt and the directory's name equal", ("name",)),
+    Rule(r"unexpected platform type",
+         "use backend instead of platform, or platform: \"pytorch_libtorch\" for TorchScript",
+         ("platform",)),
+    Rule(r"unable to find backend library|Could not determine backend",
+         "this server has the backends python and pytorch: set backend to one of them, or use "
+         "--triton-launcher docker", ("backend", "platform")),
+    Rule(r"configuration expects (\d+) inputs?, model provides (\d+)",
+         "give config.pbtxt one input for each argument of forward, or export the model again",
+         ("input",)),
+    Rule(r"at least one version must be available",
+         "put the model's file into a directory whose name is a number, e.g. 1/, that the "
+         "version policy admits", ("version_policy",)),
+    Rule(r"kind KIND_GPU but no GPUs",
+         "use kind: KIND_CPU (or leave the kind out), or run on a machine with a GPU",
+         ("KIND_GPU", "instance_group")),
+    Rule(r"invalid or unsupported gpu id", "name a GPU that this machine has", ("gpus",)),
+    Rule(r"dimension must be integer >= 1", "use positive dims, or -1 for a variable one"),
+    Rule(r"must specify '(dims|data_type|name)'", "add what is missing"),
+    Rule(r"max_batch_size", "correct it", ("max_batch_size",)),
+    Rule(r"unable to find '.*' for model instance",
+         "put the exported model there, or set default_model_filename",
+         ("default_model_filename",)),
+    Rule(r"unsupported datatype (TYPE_\w+)",
+         "use a data type that TorchScript has (no UINT16, UINT32, UINT64, BF16)"),
+    Rule(r"No module named '([^']+)'",
+         "install that package in the environment that runs this, or name one that has it with "
+         "--triton-server-python", ()),
+    Rule(r"has no attribute 'TritonPythonModel'",
+         "model.py has to define the class TritonPythonModel", ()),
+    Rule(r"Stub process '.*' is not healthy",
+         "its Python process ended while it loaded: run the import and initialize by hand, and "
+         "look for os._exit, a crash or too little memory", ()),
+    Rule(r"ensemble .* contains models that are not available",
+         "repair the models that it is made of first", ("ensemble_scheduling",)),
+    Rule(r"failed to load model '.*':",
+         "export it again with torch.jit.save, in a torch that is not newer than the server's", ()),
+    Rule(r"dynamic batching|preferred", "correct dynamic_batching",
+         ("preferred_batch_size", "dynamic_batching")),
+    Rule(r"sequence batching|CONTROL_SEQUENCE", "correct sequence_batching",
+         ("*", "sequence_batching")),
+    Rule(r"reshape", "make the reshape have as many elements as dims", ("*", "reshape")),
+    Rule(r"warmup|/warmup/", "correct model_warmup, or add its file to warmup/",
+         ("*", "model_warmup")),
+    Rule(r"label", "correct label_filename, or add that file", ("label_filename",)),
+    Rule(r"canonical path for|EXECUTION_ENV_PATH", "correct EXECUTION_ENV_PATH",
+         ("EXECUTION_ENV_PATH",)),
+)  # fmt: skip
+
+_FRAME = re.compile(r"^\s*(/[^()\n]+)\((\d+)\): ", re.MULTILINE)
+_SYNTAX = re.compile(r"\((\S+\.py), line (\d+)\)")
+_PARSE = re.compile(r"ModelConfig: (\d+):(\d+): ")
+_QUOTED = re.compile(r"'([^'\n]+)'|\"([^\"\n]+)\"")
+_STATUS = re.compile(
+    r"^(?:Internal|Invalid argument|Unavailable|Not found|Unsupported|Unknown|Already exists)"
+    r"(?: -|:) "
+)
+
+
+def bare(reason: str) -> str:
+    """A reason without Triton's status word and without the frames of a traceback."""
+    text = _STATUS.sub("", reason.strip())
+    return text.split("\n\nAt:\n")[0].rstrip(";\n ")
+
+
+def shown(path: Path) -> str:
+    """A path as a person would type it here."""
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") else str(path)
+
+
+def explain(reason: str, model: str, repository: Path) -> tuple[Location | None, str]:
+    """Where to look (file, line; line 0 when unknown) and what to do about it."""
+    directory = repository / model
+    rule = next((rule for rule in RULES if re.search(rule.pattern, reason)), None)
+    remedy = rule.remedy if rule else ""
+    location = (
+        _in_python(reason, directory)
+        or _in_parse_error(reason, directory)
+        or _in_named_file(reason, directory)
+        or _in_config(reason, model, directory, rule.anchors if rule else ("*",))
+    )
+    return location, remedy
+
+
+def _in_python(reason: str, directory: Path) -> Location | None:
+    """The innermost frame of the model's own code, else of any file."""
+    frames = [(Path(name), int(line)) for name, line in _FRAME.findall(reason)]
+    if own := [frame for frame in frames if frame[0].is_relative_to(directory)]:
+        return shown(own[0][0]), own[0][1]
+    if real := [frame for frame in frames if frame[0].is_file()]:
+        return shown(real[0][0]), real[0][1]
+    if found := _SYNTAX.search(reason):
+        for path in sorted(directory.glob(f"*/{found[1]}"), reverse=True):
+            return shown(path), int(found[2])
+    if "TritonPythonModel" in reason or "No module named" in reason or "Stub process" in reason:
+        for path in sorted(directory.glob("*/model.py"), reverse=True):
+            return shown(path), 0
+    return None
+
+
+def _in_parse_error(reason: str, directory: Path) -> Location | None:
+    if found := _PARSE.search(reason):
+        return shown(directory / CONFIG), int(found[1])
+    return None
+
+
+def _in_named_file(reason: str, directory: Path) -> Location | None:
+    """A path in the reason that lies in the model's directory, there or not."""
+    for text in re.findall(r"(/[^\s'\",;]+)", reason):
+        path = Path(text.rstrip(".:"))
+        if path.is_relative_to(directory) and path != directory:
+            return shown(path), 0
+    if "failed to load model" in reason:
+        for path in sorted(directory.glob("*/model.pt"), reverse=True):
+            return shown(path), 0
+    return None
+
+
+def _in_config(reason: str, model: str, directory: Path, anchors: Sequence[str]) -> Location | None:
+    """The line of config.pbtxt that the reason speaks of."""
+    path = directory / CONFIG
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return (shown(directory), 0) if directory.exists() else None
+    for anchor in anchors:
+        if anchor == "*":
+            names = [first or second for first, second in _QUOTED.findall(reason)]
+            wanted = [re.escape(f'"{name}"') for name in names if name != model]
+        else:
+            wanted = [rf'(?<![\w"]){anchor}\b']
+        for pattern in wanted:
+            for number, line in enumerate(lines, 1):
+                if re.search(pattern, line.partition("#")[0]):
+                    return shown(path), number
+    return shown(path), 0
