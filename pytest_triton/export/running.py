@@ -42,11 +42,20 @@ def _indices(names: Sequence[str]) -> list[int] | None:
     return None
 
 
-def arguments(inputs: Tensors, order: Sequence[str]) -> list[Any]:
+def device_of(module: Any) -> Any:
+    """Where the module's weights are; the CPU for one without weights."""
+    import torch
+
+    weights = (*module.parameters(), *module.buffers())
+    return weights[0].device if weights else torch.device("cpu")
+
+
+def arguments(inputs: Tensors, order: Sequence[str], device: Any) -> list[Any]:
     """Tensors of their own memory: a module may write into its arguments."""
     import torch
 
-    return [torch.from_numpy(np.array(inputs[name], copy=True, order="C")) for name in order]
+    arrays = (np.array(inputs[name], copy=True, order="C") for name in order)
+    return [torch.from_numpy(array).to(device) for array in arrays]
 
 
 def flat(result: Any) -> list[Any]:
@@ -77,14 +86,16 @@ def array_of(value: Any) -> np.ndarray:
     return array
 
 
-def evaluator(module: Any, order: Sequence[str], outputs: Sequence[TensorSpec]) -> Evaluate:
+def evaluator(
+    module: Any, order: Sequence[str], outputs: Sequence[TensorSpec], device: Any
+) -> Evaluate:
     """The module as a function of named arrays. Raises ExportRefused on outputs that are not."""
     names = [tensor.name for tensor in outputs]
     # OUTPUT__1 is the second of the tuple wherever it is declared.
     positions = _indices(names) or list(range(len(names)))
 
     def evaluate(inputs: Tensors) -> dict[str, np.ndarray]:
-        values = flat(module(*arguments(inputs, order)))
+        values = flat(module(*arguments(inputs, order, device)))
         beyond = [n for n, at in zip(names, positions, strict=True) if at >= len(values)]
         if beyond:
             raise ExportRefused(

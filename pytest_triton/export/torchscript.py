@@ -18,6 +18,7 @@ from pytest_triton.export.running import (
     argument_order,
     arguments,
     array_of,
+    device_of,
     evaluation,
     evaluator,
     flat,
@@ -83,14 +84,15 @@ class TorchScriptExporter:
             # reads; the proof below is the better judge of both.
             warnings.simplefilter("ignore")
             order = argument_order(module, signature.inputs)
+            device = device_of(module)
             made = Path(work) / path.name
             jit.save(self._compile(module, example, order), str(made))
             # What is proven is the file, loaded as the server will load it.
-            loaded = jit.load(str(made), map_location="cpu")
-            eager = evaluator(module, order, signature.outputs)
+            loaded = jit.load(str(made), map_location=device)
+            eager = evaluator(module, order, signature.outputs, device)
             parity, golden = prove(
                 eager,
-                evaluator(loaded, order, signature.outputs),
+                evaluator(loaded, order, signature.outputs, device),
                 [
                     Case(TRACED, example),
                     *(cases or untraced_cases(signature, example, seed=seed)),
@@ -133,7 +135,8 @@ class TorchScriptExporter:
                 scripted = jit.script(module)
             else:
                 # check_trace compares on the traced sizes only; prove() does more.
-                traced = jit.trace(module, tuple(arguments(example, order)), check_trace=False)
+                tensors = tuple(arguments(example, order, device_of(module)))
+                traced = jit.trace(module, tensors, check_trace=False)
                 scripted = traced if self.keep_devices else lift_devices(traced)
             return jit.freeze(scripted) if self.freeze else scripted
         except Exception as error:
@@ -161,8 +164,8 @@ def export_torchscript(
     freeze: bool = False,
     keep_devices: bool = False,
     seed: int = 0,
-    rtol: float = 1e-4,
-    atol: float = 1e-5,
+    rtol: float | None = None,
+    atol: float | None = None,
 ) -> ExportRecord:
     """Export ``module`` to ``path`` (a file, or a version directory) and prove that it is right.
 
@@ -173,7 +176,8 @@ def export_torchscript(
     ``OUTPUT__0``, ``OUTPUT__1``, …. A dimension that varies is a named axis in a TensorSpec,
     with its smallest and largest size in ``axes``. ``ranges`` limits the values that are
     drawn for the proof ([low, high)); ``cases`` replaces them. A trace's devices are lifted
-    to those of the inputs unless ``keep_devices``.
+    to those of the inputs unless ``keep_devices``. ``rtol`` and ``atol`` are what an answer
+    may differ by; by default 1e-4 and 1e-5, for half precision 1e-2 and 1e-3.
 
     Raises ExportRefused, leaving no file behind, when the file does not answer as the
     module does on batch sizes and axis sizes that were not traced, or when rows of one
@@ -194,9 +198,17 @@ def export_torchscript(
     signature = Signature(
         tuple(inputs), tuple(outputs), max_batch_size, dict(axes or {}), dict(ranges or {})
     )
+    half = any(tensor.datatype == "FP16" for tensor in (*inputs, *outputs))
     exporter = TorchScriptExporter(method, freeze=freeze, keep_devices=keep_devices)
     return exporter.export(
-        module, examples, path, signature=signature, cases=cases, seed=seed, rtol=rtol, atol=atol
+        module,
+        examples,
+        path,
+        signature=signature,
+        cases=cases,
+        seed=seed,
+        rtol=(1e-2 if half else 1e-4) if rtol is None else rtol,
+        atol=(1e-3 if half else 1e-5) if atol is None else atol,
     )
 
 
@@ -213,7 +225,8 @@ def _derived_outputs(
     import torch
 
     with evaluation(module), torch.no_grad(), seeded(seed):
-        values = flat(module(*arguments(examples, argument_order(module, inputs))))
+        order = argument_order(module, inputs)
+        values = flat(module(*arguments(examples, order, device_of(module))))
     arrays = [array_of(value) for value in values]
     return [
         TensorSpec(

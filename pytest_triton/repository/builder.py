@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -200,8 +201,10 @@ def _place(source: ModelSource, directory: Path, file_name: str) -> None:
         import torch
 
         jit: Any = torch.jit
-        scripted = source if isinstance(source, jit.ScriptModule) else jit.script(source)
-        jit.save(scripted, str(target))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is deprecated; Triton's backend is not
+            scripted = source if isinstance(source, jit.ScriptModule) else jit.script(source)
+            jit.save(scripted, str(target))
     else:
         source(directory)
 

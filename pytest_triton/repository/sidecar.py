@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from pytest_triton.repository.tensors import TensorSpec
 SIDECAR_NAME = "export.json"
 GOLDEN_NAME = "golden.npz"
 SCHEMA_VERSION = 1
+#: Bytes, unpacked. A side-car may come with a repository that is not ours.
+MAX_SIDECAR_BYTES, MAX_GOLDEN_BYTES = 4 << 20, 256 << 20
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -159,12 +161,13 @@ def read_sidecar(directory: Path) -> ExportRecord | None:
     """The record of a version directory, or None if it has none. Raises ToolError if unreadable."""
     path = directory / SIDECAR_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            text = file.read(MAX_SIDECAR_BYTES)
     except FileNotFoundError:
         return None
     try:
         return ExportRecord.from_json(json.loads(text))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         remedy = "export the model again, or delete the file"
         raise ToolError(f"{path} is not a side-car: {error!r}", remedy) from None
 
@@ -176,6 +179,9 @@ def read_golden(directory: Path) -> tuple[GoldenCase, ...]:
         return ()
     found: dict[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]] = {}
     try:
+        with ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_GOLDEN_BYTES:
+                raise ValueError(f"it holds more than {MAX_GOLDEN_BYTES >> 20} MiB")
         with np.load(path, allow_pickle=False) as file:
             for key in file.files:
                 way, case, name = key.split("/", 2)

@@ -227,3 +227,9 @@ def test_equal_seeds_give_equal_golden_outputs(tmp_path: Path) -> None:
         for i, seed in enumerate((1, 1, 2))
     )
     assert first.golden_sha256 == second.golden_sha256 != other.golden_sha256
+
+
+def test_half_precision_has_a_wider_tolerance(tmp_path: Path) -> None:
+    record = export_torchscript(Linear().half(), {"x": ROWS.astype(np.float16)}, path=tmp_path)
+    assert (record.rtol, record.atol) == (1e-2, 1e-3)
+    assert record.outputs[0].datatype == "FP16"

@@ -92,3 +92,10 @@ def test_a_pickle_in_the_golden_file_is_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / GOLDEN_NAME, **{"in/a/x": np.array([{"k": 1}], dtype=object)})
     with pytest.raises(ToolError, match="cannot be read"):
         read_golden(tmp_path)
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_triton.repository.sidecar.MAX_GOLDEN_BYTES", 1 << 20)
+    np.savez_compressed(tmp_path / GOLDEN_NAME, **{"in/a/x": np.zeros(1 << 20, np.uint8)})
+    with pytest.raises(ToolError, match="more than 1 MiB"):
+        read_golden(tmp_path)
