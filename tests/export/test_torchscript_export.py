@@ -14,6 +14,8 @@ from pytest_triton.export.interface import Case  # noqa: E402
 from pytest_triton.repository.sidecar import read_golden, read_sidecar  # noqa: E402
 
 nn = torch.nn
+# The tests load what was exported; TorchScript is deprecated upstream.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.load:DeprecationWarning")
 
 
 class Linear(nn.Module):

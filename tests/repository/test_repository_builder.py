@@ -69,6 +69,7 @@ def test_python_models_and_ensembles(tmp_path: Path) -> None:
     assert [model.versions for model in list_models(tmp_path)] == [(1,), (1,)]
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.load:DeprecationWarning")
 def test_a_module_is_scripted_as_it_stands(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Linear(4, 2)
