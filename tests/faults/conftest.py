@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faulty.data import DIRECTORY
@@ -79,25 +80,30 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def nodes() -> dict[str, list[str]]:
-    """Clause -> ids of its tests, as the judge collects them."""
+def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Clause -> its tests, as the judge collects them."""
+    directory = tmp_path_factory.mktemp("collected")
+    (directory / "pytest.ini").write_text("[pytest]\n")  # node ids depend on where it stands
     env = {**os.environ, "PYTHONPATH": str(DIRECTORY)}
     made = subprocess.run(
-        [sys.executable, "-m", "faulty.collect"], env=env, cwd="/", capture_output=True, text=True,
+        [sys.executable, "-m", "faulty.collect"], env=env, cwd=directory, capture_output=True, text=True,
         timeout=60, check=True,
     )  # fmt: skip
-    found: dict[str, list[str]] = json.loads(made.stdout.splitlines()[-1])
+    found: dict[str, dict[str, Any]] = json.loads(made.stdout.splitlines()[-1])
     return found
 
 
 @pytest.fixture(scope="session")
-def measured(nodes: dict[str, list[str]]) -> Callable[[tuple[str, ...]], list[str]]:
-    """Tests of measured clauses, without those of some clauses: what is left out for speed."""
+def slow(collected: dict[str, dict[str, Any]]) -> Callable[..., list[str]]:
+    """Tests of measured clauses and of those that boot servers of their own.
+
+    Left out of a run for speed, but for the clauses that its fault names in ``run``.
+    """
+    clauses = load().clauses
 
     def others(wanted: tuple[str, ...] = ()) -> list[str]:
-        clauses = load().clauses
-        return [node for name, ids in nodes.items() for node in ids
-                if clauses[name].measured and name not in wanted]  # fmt: skip
+        return [node for name, tests in collected.items() for node in tests["nodes"]
+                if (clauses[name].measured or tests["boots"]) and name not in wanted]  # fmt: skip
 
     return others
 
@@ -106,7 +112,7 @@ def measured(nodes: dict[str, list[str]]) -> Callable[[tuple[str, ...]], list[st
 def baseline(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    measured: Callable[..., list[str]],
+    slow: Callable[..., list[str]],
 ) -> Baseline:
     """The verdict on the healthy subject of a kind (wire, repository, server), made once."""
     kept: dict[str, Judged] = {}
@@ -126,7 +132,7 @@ def baseline(
                 environment = {"PYTEST_TRITON_CACHE": str(cache)}
             kept[kind] = judge(
                 tmp_path_factory.mktemp(f"healthy-{kind}"), arguments, environment=environment,
-                deselect=measured(),
+                deselect=slow(),
             )  # fmt: skip
         return kept[kind]
 

@@ -14,7 +14,7 @@ from faulty.wire import Proxy
 
 FAULTS = read_faults()
 Baseline = Callable[[str], Judged]
-Measured = Callable[[tuple[str, ...]], list[str]]
+Slow = Callable[[tuple[str, ...]], list[str]]
 
 
 def _of(kind: str) -> list[Fault]:
@@ -27,13 +27,13 @@ def _assert(found: list[str], judged: Judged) -> None:
 
 @pytest.mark.parametrize("fault", _of("wire"), ids=lambda fault: fault.id)
 def test_wire(
-    fault: Fault, proxy: Proxy, tmp_path: Path, baseline: Baseline, measured: Measured
+    fault: Fault, proxy: Proxy, tmp_path: Path, baseline: Baseline, slow: Slow
 ) -> None:
     healthy = baseline("wire").statuses
     proxy.rules(list(fault.rule))
     try:
         judged = judge(
-            tmp_path, [*proxy.arguments, *fault.arguments], deselect=measured(fault.run)
+            tmp_path, [*proxy.arguments, *fault.arguments], deselect=slow(fault.run)
         )
     finally:
         told = proxy.rules([])
@@ -46,14 +46,14 @@ def test_repository(
     healthy_repository: Path,
     tmp_path: Path,
     baseline: Baseline,
-    measured: Measured,
+    slow: Slow,
 ) -> None:
     healthy = baseline("repository").statuses
     broken = break_repository(healthy_repository, tmp_path / "repository", fault.edit)
     judged = judge(
         tmp_path / "run",
         ["--triton-device", "cpu", "--triton-repository", str(broken), *fault.arguments],
-        deselect=measured(fault.run),
+        deselect=slow(fault.run),
     )
     _assert(complaints(fault, judged, healthy), judged)
 
@@ -65,7 +65,7 @@ def test_server(
     healthy_repository: Path,
     tmp_path: Path,
     baseline: Baseline,
-    measured: Measured,
+    slow: Slow,
 ) -> None:
     from faulty import servers
 
@@ -79,7 +79,7 @@ def test_server(
         tmp_path / "run",
         ["--triton-device", "cpu", *fault.arguments],
         environment=environment,
-        deselect=measured(fault.run),
+        deselect=slow(fault.run),
     )
     found = complaints(fault, judged, healthy)
     if fault.rule:

@@ -41,10 +41,10 @@ def test_the_proxy_changes_nothing(
     baseline: Callable[[str], Judged],
     healthy_server: Deployment,
     tmp_path: Path,
-    measured: Callable[..., list[str]],
+    slow: Callable[..., list[str]],
 ) -> None:
     arguments = ["--triton-url", healthy_server.http_url, "--triton-allow-control",
                  "--triton-grpc-url", str(healthy_server.grpc_url), "--triton-metrics-url",
                  str(healthy_server.metrics_url), "--triton-allow-load"]  # fmt: skip
-    direct = judge(tmp_path, arguments, deselect=measured())
+    direct = judge(tmp_path, arguments, deselect=slow())
     assert direct.statuses == baseline("wire").statuses

@@ -1,22 +1,32 @@
-"""Print which tests of the suites judge which clause, as JSON: ``python -m faulty.collect``."""
+"""Print which tests of the suites judge which clause, as JSON: ``python -m faulty.collect``.
+
+``{clause: {"nodes": [...], "boots": whether they boot servers of their own}}``
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import json
+from typing import Any
 
 import pytest
+
+#: Fixtures that boot another server than the one that is judged.
+BOOTING = {"triton_disposable", "triton_server_factory"}
 
 
 class _Collector:
     def __init__(self) -> None:
-        self.nodes: dict[str, list[str]] = {}
+        self.tests: dict[str, dict[str, Any]] = {}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             if marker := item.get_closest_marker("clause"):
-                self.nodes.setdefault(marker.args[0], []).append(item.nodeid)
+                boots = bool(BOOTING & set(getattr(item, "fixturenames", ())))
+                entry = self.tests.setdefault(marker.args[0], {"nodes": [], "boots": False})
+                entry["nodes"].append(item.nodeid)
+                entry["boots"] = entry["boots"] or boots
 
 
 def main() -> None:
@@ -25,7 +35,7 @@ def main() -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "--pyargs",
                      "pytest_triton.suites"], plugins=[collector])  # fmt: skip
-    print(json.dumps(collector.nodes))
+    print(json.dumps(collector.tests))
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ class Fault:
     #: Clauses that may fail too, and clauses that may be blocked by it.
     companions: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
-    #: Measured clauses that run here; the others are deselected.
+    #: Slow clauses (measured, or with a server of their own) that run here; the others are
+    #: deselected.
     run: tuple[str, ...] = ()
     #: More arguments for the judge.
     arguments: tuple[str, ...] = ()
