@@ -6,6 +6,7 @@ import numpy as np
 from backend_case import EXEC, INTERNAL, INVALID, Ask, Case, Load, X, config, f32, io, texts
 
 _SCALAR = "reshape { shape: [ ] }"
+_TWO = "\ndynamic_batching { preferred_batch_size: [ 2 ] max_queue_delay_microseconds: 500000 }"
 _BYTES = texts(b"plain", b"", b"\xff\xfe\x00z", "größe".encode())
 
 
@@ -150,7 +151,7 @@ RAGGED = (
         + io("output", ("sums", "FP32", [1]))
         + "\n"
         + _batch_input("BATCH_ACCUMULATED_ELEMENT_COUNT")
-        + "\ndynamic_batching { max_queue_delay_microseconds: 200000 }",
+        + _TWO,
         "seen: pytorch-backend.md 12",
         asks=(Ask({"values": f32([1, 2, 3])}, {"sums": f32([6])}),),
     ),
@@ -177,7 +178,7 @@ RAGGED = (
         + "\n"
         + io("output", ("y", "FP32", [-1]))
         + '\nbatch_output { target_name: "y" kind: BATCH_SCATTER_WITH_INPUT_SHAPE source_input: '
-        '"values" }\ndynamic_batching { max_queue_delay_microseconds: 200000 }',
+        '"values" }' + _TWO,
         "seen: pytorch-backend.md 12",
         asks=(Ask({"values": f32([1, 2, 3])}, {"y": f32([2, 4, 6])}),),
     ),

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from backend_case import EXEC, XB, Ask, Case, X, config, f32, io
 
-_DYNAMIC = "dynamic_batching {{ max_queue_delay_microseconds: {0} }}"
 _CONTAINER = (
     EXEC + "output must be of type Tensor, List[str] or Tuple containing one of these two types. "
     "It should not be a List / Dictionary of Tensors or a Scalar"
@@ -336,7 +335,7 @@ BATCHING = (
         "warm_up",
         "Counter",
         config(
-            more='model_warmup { name: "w" batch_size: 0 count: 3 inputs { key: "x" value '
+            more='model_warmup { name: "w" batch_size: 1 count: 3 inputs { key: "x" value '
             "{ data_type: TYPE_FP32 dims: [ 2 ] zero_data: true } } }"
         ),
         "seen: triton.md 0.8",
@@ -349,11 +348,34 @@ BATCHING = (
         "seen: triton.md 2.6",
         asks=(Ask({"x": X}, {"y": X + X}),),
     ),
+)
+
+#: Models whose requests meet in one batch of three; ``test_backend_batches.py`` sends them.
+_THREE = "dynamic_batching { preferred_batch_size: [ 3 ] max_queue_delay_microseconds: 2000000 }"
+TOGETHER = (
+    Case("together_double", "Double", config(batch=3, more=_THREE), "seen: pytorch-backend.md 7"),
+    Case("together_one_row", "OneRow", config(batch=3, more=_THREE), "read: one by one"),
+    Case("together_raises", "Raises", config(batch=3, more=_THREE), "seen: pytorch-backend.md 8"),
     Case(
-        "decoupled_policy",
+        "together_strings",
+        "Strings",
+        f"max_batch_size: 3\n{_THREE}\n"
+        + io("input", ("x", "STRING", [1], "reshape { shape: [ ] }"))
+        + "\n"
+        + io("output", ("y", "STRING", [1], "reshape { shape: [ ] }")),
+        "ours: the C++ backend gives everybody the first strings (pytorch-backend.md 9)",
+        strings=True,
+    ),
+    Case(
+        "together_subtract",
+        "Subtract",
+        config("left right", batch=3, more=_THREE),
+        "seen: pytorch-backend.md 7",
+    ),
+    Case(
+        "decoupled",
         "Double",
-        config(more="model_transaction_policy { decoupled: false }"),
-        "read",
-        asks=(Ask({"x": X}, {"y": X + X}),),
+        config(more="model_transaction_policy { decoupled: true }"),
+        "read: the C++ backend sends one final response",
     ),
 )

@@ -20,6 +20,7 @@ class Table:
     """A booted server that holds the models of all rows, none of them loaded."""
 
     url: str
+    grpc_url: str
     repository: Path
     log: Path
 

@@ -7,7 +7,7 @@ from backend_cases_load import LOADING
 from backend_cases_more import RAGGED, SEQUENCES, STRINGS
 from backend_cases_names import NAMING
 from backend_cases_parameters import PARAMETERS
-from backend_cases_run import BATCHING, RESULTS, TYPES
+from backend_cases_run import BATCHING, RESULTS, TOGETHER, TYPES
 
 CASES: tuple[Case, ...] = (
     *NAMING,
@@ -16,6 +16,7 @@ CASES: tuple[Case, ...] = (
     *TYPES,
     *RESULTS,
     *BATCHING,
+    *TOGETHER,
     *STRINGS,
     *RAGGED,
     *SEQUENCES,

@@ -41,4 +41,4 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
         log_path=log,
     )
     with embedded(spec, tolerant=True) as deployment:
-        yield Table(deployment.http_url, repository, log)
+        yield Table(deployment.http_url, deployment.grpc_url or "", repository, log)

@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
-from torchscript_refusal import Refusal, load_error
+from torchscript_refusal import Refusal, load_error, without_traceback
 
 
 class TritonPythonModel:
@@ -23,19 +23,21 @@ class TritonPythonModel:
         """TorchScript files do not say enough to complete anything."""
         return auto_complete_model_config
 
-    def initialize(self, args: dict[str, str]) -> None:
-        refused = None
+    def __init__(self) -> None:
+        # Triton looks for these on the object: no layer in between, and no frame of ours in
+        # the text of an error.
+        self.initialize = without_traceback(self._initialize)
+
+    def _initialize(self, args: dict[str, str]) -> Exception | None:
+        """Loads the model; answers the error that Triton shall report, if any."""
         try:
             from torchscript_instance import Instance
 
             self._instance = Instance(args, json.loads(args["model_config"]))
         except Refusal as refusal:
-            refused = load_error(refusal)
-        # Outside of the handler: no chain of exceptions in the text that Triton reports.
-        if refused is not None:
-            raise refused
-        # Triton asks the object for its ``execute``: no layer in between.
+            return load_error(refusal)
         self.execute = self._instance.execute
+        return None
 
     def execute(self, requests: list[Any]) -> list[Any]:  # replaced by ``initialize``
         raise RuntimeError("execute before initialize")

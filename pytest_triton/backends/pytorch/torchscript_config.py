@@ -87,6 +87,7 @@ class Config:
     filename: str
     sequence: dict[str, Any] | None
     states: tuple[State, ...] | None
+    decoupled: bool = False
 
     @property
     def batching(self) -> bool:
@@ -127,6 +128,7 @@ def parse_config(raw: dict[str, Any]) -> Config:
         filename=raw.get("default_model_filename", ""),
         sequence=sequence,
         states=_states(sequence),
+        decoupled=bool(raw.get("model_transaction_policy", {}).get("decoupled")),
     )
 
 

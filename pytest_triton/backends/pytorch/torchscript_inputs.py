@@ -8,12 +8,15 @@ from typing import Any
 
 from torchscript_config import BatchInput, Config
 from torchscript_schema import Plan
+from torchscript_states import States
 
 #: Requests -> (values by position in the call, batch size of each request).
 Collect = Callable[[list[Any]], tuple[list[Any], list[int]]]
 
 
-def make_collect(config: Config, plan: Plan, width: int, device: Any) -> Collect:
+def make_collect(
+    config: Config, plan: Plan, width: int, device: Any, states: States | None
+) -> Collect:
     """The cheapest way that serves this configuration. ``device``: where tensors have to be."""
     import torch
 
@@ -23,7 +26,9 @@ def make_collect(config: Config, plan: Plan, width: int, device: Any) -> Collect
         return _collect_one(config.batching, device)
     from_dlpack, cat, on_cpu = torch._C._from_dlpack, torch.cat, device.type == "cpu"
     positions, batching = plan.positions, config.batching
-    plain = not (strings or ragged or config.batch_inputs)
+    plain = not (strings or ragged or config.batch_inputs or states)
+    # Two tensors on one position leave another one empty: ``forward`` will refuse that.
+    plain = plain and len(set(positions.values())) == width
 
     def read(tensor: Any, name: str) -> Any:
         if name in strings:
@@ -58,7 +63,10 @@ def make_collect(config: Config, plan: Plan, width: int, device: Any) -> Collect
             size = 1
             for tensor in request.inputs():
                 name = tensor.name()
-                columns.setdefault(name, []).append(read(tensor, name))
+                value = read(tensor, name)
+                if states is not None:
+                    value = states.current(request, name, value)
+                columns.setdefault(name, []).append(value)
                 shape = _shape(tensor, columns[name][-1])
                 shapes.setdefault(name, []).append(shape)
                 size = shape[0] if batching else 1

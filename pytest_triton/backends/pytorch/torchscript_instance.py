@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
@@ -20,19 +21,36 @@ class Instance:
     """Loads in the order of the C++ backend, so that the same error wins."""
 
     def __init__(self, args: dict[str, str], raw: dict[str, Any]) -> None:
-        import torch
-
         log = pb_utils.Logger
         config = parse_config(raw)
+        torch = _import_torch()
         parameters = parse_parameters(config.parameters, config.name, log.log_info, _set_threads)
         device = _device(args)
         filename = _filename(config, raw, device)
+        if parameters.weight_sharing and _instances(raw) > 1:
+            log.log_warn(
+                f"model '{config.name}': every instance has a process of its own here, so "
+                "ENABLE_WEIGHT_SHARING shares nothing; buffers that forward changes differ from "
+                "instance to instance"
+            )
         path = find_file(args["model_repository"], args["model_version"], filename, config.name)
         _apply(parameters)
         module = load_module(path, device, config.name)
         method = _forward(module, config)
         plan = make_plan(config, method.schema, log.log_warn)
         self.execute = make_executor(config, plan, module, method, device or torch.device("cpu"))
+
+
+def _import_torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise Refusal(
+            INTERNAL,
+            f"{sys.executable or 'the Python of the server'} cannot import torch: {error}; install "
+            "torch there",
+        ) from None
+    return torch
 
 
 def _device(args: dict[str, str]) -> Any:
@@ -49,6 +67,11 @@ def _device(args: dict[str, str]) -> Any:
             )
         return torch.device("cuda", int(args["model_instance_device_id"]))
     return None if kind == "MODEL" else torch.device("cpu")
+
+
+def _instances(raw: dict[str, Any]) -> int:
+    groups = raw.get("instance_group", ())
+    return sum(int(group.get("count", 1)) * max(1, len(group.get("gpus", ()))) for group in groups)
 
 
 def _filename(config: Config, raw: dict[str, Any], device: Any) -> str:
