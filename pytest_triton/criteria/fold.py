@@ -70,8 +70,9 @@ def _why(status: Status, decisive: Sequence[Result], total: int) -> str:
         return f"{total} {'clause passes' if total == 1 else 'clauses pass'}"
     first = decisive[0]
     text = first.reason.strip().splitlines()[0] if first.reason.strip() else status.value
-    if status is Status.NOT_ASSESSED and first.reason_code:
-        text = f"{first.reason_code}: {text}"
+    code = (first.reason_code or "").replace("_", " ")
+    if status is Status.NOT_ASSESSED and code not in text:
+        text = f"{code}: {text}"
     more = f" (and {len(decisive) - 1} more)" if len(decisive) > 1 else ""
     return f"{first.clause}: {text}{more}"
 

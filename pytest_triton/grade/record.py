@@ -49,9 +49,7 @@ def redacted(command: list[str]) -> list[str]:
     """The command line without the values of --triton-header: they may be secrets."""
     shown: list[str] = []
     for word in command:
-        if shown and shown[-1] == HEADER:
-            word = f"{word.partition(':')[0]}: ***"
-        elif word.startswith(f"{HEADER}="):
+        if (shown and shown[-1] == HEADER) or word.startswith(f"{HEADER}="):
             word = f"{word.partition(':')[0]}: ***"
         shown.append(word)
     return shown
