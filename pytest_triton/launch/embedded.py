@@ -126,6 +126,9 @@ class _Attempt:
         identity = uuid.uuid4().hex[:12]
         directory = _run_directory(identity)
         log = spec.log_path.expanduser().absolute() if spec.log_path else directory / "server.log"
+        if spec.log_path:  # of this very boot: SET-04 judges what the server wrote
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.unlink(missing_ok=True)
         alias = directory / "repository" if unsafe(repository) else None
         story = Story(
             log=log,
