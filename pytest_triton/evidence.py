@@ -96,6 +96,11 @@ class Evidence:
             self._findings.append(f"{name}: {text}")
             self.model = self.model or name
 
+    @property
+    def found(self) -> bool:
+        """Whether a case has found something, or could not be assessed."""
+        return bool(self._findings or self._open)
+
     def close(self) -> None:
         """Raise what the cases found: Findings (an AssertionError), else NotAssessed."""
         if self._findings:

@@ -37,14 +37,11 @@ class TritonPythonModel:
     def execute(self, requests):
         raise RuntimeError("never reached")
 """
+# Raised, not returned: Triton counts an error that a response carries as a success.
 _FAILING = """
-import triton_python_backend_utils as pb_utils
-
-
 class TritonPythonModel:
     def execute(self, requests):
-        failure = pb_utils.TritonError("this model fails on purpose")
-        return [pb_utils.InferenceResponse(error=failure) for _ in requests]
+        raise RuntimeError("this model fails on purpose")
 """
 
 

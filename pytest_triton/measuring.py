@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
 from pytest_triton.settings import UNBOUNDED, Settings
 
 if TYPE_CHECKING:
-    from pytest_triton.load import LoadResult
+    from pytest_triton.load.requests import PreparedRequest
+    from pytest_triton.load.result import LoadResult
     from pytest_triton.monitor.metrics import Scrape
+    from pytest_triton.subject import ServedModel, Subject
 
 
 class Difference:
@@ -75,9 +76,8 @@ class Metrics:
 class Load:
     """``triton_load(model, concurrency=…)``: a closed loop with answers that are checked."""
 
-    def __init__(self, deployment: Deployment, settings: Settings) -> None:
-        self._deployment = deployment
-        self._settings = settings
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
 
     def __call__(
         self,
@@ -85,24 +85,123 @@ class Load:
         *,
         concurrency: int = 1,
         duration_s: float = 2.0,
-        **keywords: Any,
+        count: int | None = None,
+        check_every: int = 10,
     ) -> LoadResult:
-        """Drive ``concurrency`` requests in flight for ``duration_s`` seconds."""
-        from pytest_triton.load.closed import drive
+        """Keep ``concurrency`` requests in flight for ``duration_s`` seconds, or ``count`` of them.
 
-        allowed = self._settings.allow_load
-        if not self._deployment.owned:
-            if allowed is None:
-                raise NotAssessed(Reason.NEEDS_LOAD, "needs --triton-allow-load on an endpoint")
-            if allowed != UNBOUNDED and concurrency > allowed:
-                raise NotAssessed(
-                    Reason.NEEDS_LOAD, f"--triton-allow-load allows {allowed} in flight"
-                )
+        Inputs are distinct and seeded; every ``check_every``-th answer is compared with the
+        one that the same input got alone. Raises ToolError without permission for load.
+        """
+        if model not in self._subject.models:
+            raise ToolError(
+                f"model {model!r} is not ready", f"ready are {', '.join(self._subject.models)}"
+            )
         return drive(
-            self._deployment,
+            self._subject,
             model,
+            prepare(self._subject, model),
             concurrency=concurrency,
-            duration_s=duration_s,
-            seed=self._settings.seed,
-            **keywords,
+            duration_s=None if count else duration_s,
+            count=count,
+            check_every=check_every,
         )
+
+
+def prepare(
+    subject: Subject, model: str, *, count: int = 64, batch: int = 1, as_model: str | None = None
+) -> list[PreparedRequest]:
+    """Distinct requests whose right answers are known: each input was asked alone before.
+
+    ``as_model`` sends them to a model of another name with the same weights.
+    """
+    from pytest_triton.load.requests import prepare_http
+
+    prepared = []
+    for case in subject.distinct(model, count, batch=batch):
+        answer = subject.answer(model, case)
+        prepared.append(
+            prepare_http(
+                as_model or model,
+                "",
+                case.inputs,
+                expected=answer.outputs,
+                batch=max(case.batch, 1),
+                rtol=case.rtol,
+                atol=case.atol,
+            )
+        )
+    return prepared
+
+
+def concurrency_for(subject: Subject, model: str) -> int:
+    """Requests in flight that can fill a batch: twice the largest one, between 8 and 32."""
+    return max(8, min(32, 2 * subject.models[model].max_batch_size))
+
+
+def drive(
+    subject: Subject,
+    model: str,
+    requests: list[PreparedRequest],
+    *,
+    concurrency: int | None = None,
+    duration_s: float | None = None,
+    count: int | None = None,
+    check_every: int = 10,
+    warmup_s: float = 0.3,
+) -> LoadResult:
+    """Closed-loop load, within what the settings allow on an attached endpoint."""
+    from pytest_triton.load.engine import closed_loop
+
+    wanted = concurrency or concurrency_for(subject, model)
+    return closed_loop(
+        subject.deployment.http_url,
+        requests,
+        concurrency=permitted(subject.settings, wanted),
+        duration_s=duration_s,
+        count=count,
+        warmup_s=warmup_s,
+        check_every=check_every,
+        seed=subject.settings.seed,
+        headers=subject.deployment.headers,
+        server_pids=server_processes(subject.deployment),
+    )
+
+
+def permitted(settings: Settings, concurrency: int) -> int:
+    """The concurrency that --triton-allow-load admits. Raises ToolError where it is not said."""
+    if settings.kind != "endpoint":
+        return concurrency
+    if settings.allow_load is None:
+        raise ToolError("load on an attached endpoint was not allowed", "say --triton-allow-load")
+    return concurrency if settings.allow_load == UNBOUNDED else min(concurrency, settings.allow_load)
+
+
+def server_processes(deployment: Deployment) -> tuple[int, ...]:
+    """The roots of the process trees that serve: the supervisor of a server of ours."""
+    if not deployment.owned or deployment.pid is None:
+        return ()
+    import psutil
+
+    try:
+        return (psutil.Process(deployment.pid).ppid(),)
+    except psutil.Error:
+        return (deployment.pid,)
+
+
+def heaviest_of(subject: Subject, models: Mapping[str, ServedModel]) -> list[str]:
+    """Names with the largest model files first; by name where the files are not at hand."""
+    repository = subject.deployment.repository
+
+    def size(name: str) -> int:
+        if repository is None:
+            return 0
+        return sum(path.stat().st_size for path in (repository / name).rglob("*") if path.is_file())
+
+    return sorted(models, key=lambda name: (-size(name), name))
+
+
+def heaviest(subject: Subject, most: int = 3) -> list[str]:
+    """PyTorch models with dynamic batching, those that compute most first."""
+    dynamic = {name: model for name, model in subject.pytorch.items() if model.dynamic_batching}
+    return heaviest_of(subject, dynamic)[:most]

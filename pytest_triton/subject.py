@@ -214,6 +214,21 @@ class Subject:
         wanted = batch if batch is not None else (1 if self.models[model].max_batch_size else None)
         return self.cases(model, batch=wanted, version=version)[0]
 
+    def batches(self, model: str) -> list[InputCase]:
+        """Requests at batch 1, 2 and the maximum (one request for a model that does not batch)."""
+        most = self.models[model].max_batch_size
+        if most < 1:
+            return self.cases(model)
+        sizes = dict.fromkeys((1, min(2, most), most))
+        return [self.cases(model, batch=size)[at % 2 and -1] for at, size in enumerate(sizes)]
+
+    @property
+    def failures_have_reasons(self) -> bool:
+        """Whether this release labels failures with a reason."""
+        from pytest_triton.monitor.expected import REASONS_SINCE
+
+        return self.release is None or self.release >= REASONS_SINCE
+
     def distinct(self, model: str, count: int, *, batch: int = 1) -> list[InputCase]:
         """Different requests of equal shapes."""
         return self.source.distinct(

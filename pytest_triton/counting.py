@@ -1,0 +1,177 @@
+"""Three witnesses of the same requests: the client, the statistics, the metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pytest_triton.criteria import Inconclusive
+from pytest_triton.probe.types import MalformedAnswer
+from pytest_triton.subject import Subject
+
+#: Seconds within which counters have to show a request that was answered.
+SETTLE = 5.0
+FAMILIES = {
+    "success": "nv_inference_request_success",
+    "failure": "nv_inference_request_failure",
+    "inferences": "nv_inference_count",
+    "executions": "nv_inference_exec_count",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Counters of one model, all versions together."""
+
+    success: int = 0
+    failure: int = 0
+    inferences: int = 0
+    executions: int = 0
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """``batch_stats`` of one model: executions by their batch size."""
+
+    executions: Mapping[int, int]
+
+    def __sub__(self, other: Batches) -> Batches:
+        sizes = set(self.executions) | set(other.executions)
+        return Batches(
+            {
+                size: self.executions.get(size, 0) - other.executions.get(size, 0)
+                for size in sorted(sizes)
+            }
+        )
+
+    @property
+    def count(self) -> int:
+        return sum(self.executions.values())
+
+    @property
+    def rows(self) -> int:
+        return sum(size * count for size, count in self.executions.items())
+
+    @property
+    def mean(self) -> float:
+        """Mean executed batch; nan when nothing was executed."""
+        return self.rows / self.count if self.count else float("nan")
+
+
+def statistics(subject: Subject, model: str) -> tuple[Counts, Batches]:
+    """The statistics of a model, all versions together. Raises MalformedAnswer."""
+    try:
+        entries = [
+            entry
+            for entry in subject.http.statistics(model)["model_stats"]
+            if entry["name"] == model
+        ]
+        counts = Counts(
+            sum(int(entry["inference_stats"]["success"].get("count", 0)) for entry in entries),
+            sum(int(entry["inference_stats"]["fail"].get("count", 0)) for entry in entries),
+            sum(int(entry["inference_count"]) for entry in entries),
+            sum(int(entry["execution_count"]) for entry in entries),
+        )
+        batches: dict[int, int] = {}
+        for entry in entries:
+            for batch in entry.get("batch_stats", []):
+                size = int(batch["batch_size"])
+                batches[size] = batches.get(size, 0) + int(batch["compute_infer"]["count"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedAnswer(f"statistics of {model} cannot be read: {error!r}") from None
+    if not entries:
+        raise MalformedAnswer(f"the statistics have no entry for {model}")
+    return counts, Batches(batches)
+
+
+def metrics(subject: Subject, model: str) -> Counts:
+    """The counters of a model on the metrics page; a missing series counts as 0."""
+    scrape = subject.scrape()
+    return Counts(
+        **{key: int(scrape.value(name, model=model) or 0) for key, name in FAMILIES.items()}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the witnesses say that a block of requests added."""
+
+    sent: Counts
+    by_statistics: Counts
+    by_metrics: Counts | None
+    batches: Batches
+
+    def disagreement(self, witness: Counts | None, name: str) -> str | None:
+        """How a witness contradicts the client in exact counters; None: it does not."""
+        if witness is None:
+            return None
+        for key in ("success", "failure", "inferences"):
+            sent, told = getattr(self.sent, key), getattr(witness, key)
+            if sent != told:
+                return f"{name} counts {told} {key}, the client {sent}"
+        return None
+
+    def require(self, subject: Subject, name: str) -> None:
+        """AssertionError if the witness ``name`` is wrong; Inconclusive if others call too.
+
+        On an endpoint in use the requests of others are counted as well: two witnesses that
+        agree against the client are no proof of a wrong counter.
+        """
+        witnesses = {"statistics": self.by_statistics, "metrics": self.by_metrics}
+        text = self.disagreement(witnesses[name], name)
+        if text is None:
+            return
+        other = next(key for key in witnesses if key != name)
+        same_excess = self.by_metrics is not None and all(
+            getattr(self.by_statistics, key) == getattr(self.by_metrics, key)
+            and getattr(self.by_metrics, key) >= getattr(self.sent, key)
+            for key in ("success", "inferences")
+        )
+        if not subject.deployment.owned and same_excess:
+            raise Inconclusive(f"{text}; {other} agree with that: others use this server too")
+        raise AssertionError(text)
+
+
+def observe(subject: Subject, model: str, send: Callable[[], Counts]) -> Observation:
+    """Read the witnesses, send, and read them until they show what was sent (or do not)."""
+    with_metrics = subject.has_endpoint("metrics") and not subject.obstacle("metrics")
+    counts, batches = statistics(subject, model)
+    told = metrics(subject, model) if with_metrics else None
+    sent = send()
+    deadline = time.monotonic() + SETTLE
+    while True:
+        after, after_batches = statistics(subject, model)
+        after_told = metrics(subject, model) if with_metrics else None
+        seen = Observation(
+            sent,
+            after - counts,
+            after_told - told if after_told is not None and told is not None else None,
+            after_batches - batches,
+        )
+        agreed = not (
+            seen.disagreement(seen.by_statistics, "")
+            or seen.disagreement(seen.by_metrics, "")
+            or seen.batches.rows != sent.inferences
+        )
+        if agreed or time.monotonic() > deadline:
+            return seen
+        time.sleep(0.05)
+
+
+def as_json(observation: Observation) -> dict[str, Any]:
+    """For the evidence."""
+    return {
+        "sent": _plain(observation.sent),
+        "statistics": _plain(observation.by_statistics),
+        "metrics": _plain(observation.by_metrics) if observation.by_metrics else None,
+        "batches": dict(observation.batches.executions),
+    }
+
+
+def _plain(counts: Counts) -> dict[str, int]:
+    return {item.name: getattr(counts, item.name) for item in fields(counts)}

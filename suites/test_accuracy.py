@@ -1,0 +1,113 @@
+"""Stage 03: the answers of PyTorch models are right, honest, and each request's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_triton.compare import largest_difference, mismatch
+from pytest_triton.criteria import NotAssessed, Reason
+from pytest_triton.evidence import Evidence
+from pytest_triton.probe.cases import stack
+from pytest_triton.subject import Subject
+
+#: Different requests for the question whether a model looks at its input.
+VARIED = 4
+
+
+@pytest.mark.clause("ACC-01")
+def test_reference(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    errors: list[float] = []
+    compared = 0
+    for name, model in triton_subject.pytorch.items():
+        with triton_evidence.case(name):
+            for version in model.versions:
+                for case in triton_subject.batches(name):
+                    wanted = triton_subject.reference(name, version, case)
+                    if wanted is None:
+                        continue
+                    answer = triton_subject.answer(name, case, version=version)
+                    compared += 1
+                    errors += [
+                        largest_difference(answer.outputs[key], np.asarray(value))
+                        for key, value in wanted.items()
+                        if key in answer.outputs
+                    ]
+                    text = mismatch(
+                        answer.outputs,
+                        wanted,
+                        datatypes=answer.datatypes,
+                        rtol=case.rtol,
+                        atol=case.atol,
+                    )
+                    assert not text, f"version {version}, batch {case.batch}: {text}"
+    if not compared and not triton_evidence.found:
+        raise NotAssessed(Reason.NOT_APPLICABLE, "no model has a reference (export.json)")
+    triton_evidence.measure("max error", max(errors, default=0.0), "absolute")
+    triton_evidence.measure("compared", compared, "answers")
+
+
+@pytest.mark.clause("ACC-02")
+def test_honest_metadata(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    for name, model in triton_subject.pytorch.items():
+        with triton_evidence.case(name):
+            declared = {tensor["name"]: tensor for tensor in triton_subject.metadata(name)["outputs"]}
+            for case in triton_subject.batches(name):
+                answer = triton_subject.answer(name, case)
+                assert set(answer.outputs) == set(declared), (
+                    f"outputs {sorted(answer.outputs)}, declared are {sorted(declared)}"
+                )
+                for key, value in answer.outputs.items():
+                    datatype, shape = declared[key]["datatype"], declared[key]["shape"]
+                    assert answer.datatypes[key] == datatype, (
+                        f"{key} is {answer.datatypes[key]}, declared is {datatype}"
+                    )
+                    fits = len(shape) == value.ndim and all(
+                        int(dim) in (-1, got) for dim, got in zip(shape, value.shape, strict=True)
+                    )
+                    assert fits, f"{key} has shape {list(value.shape)}, declared is {shape}"
+                    if model.max_batch_size:
+                        assert value.shape[0] == case.batch, (
+                            f"{key} has {value.shape[0]} rows for a batch of {case.batch}"
+                        )
+
+
+@pytest.mark.clause("ACC-03")
+def test_finite_and_varied(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    for name in triton_subject.pytorch:
+        with triton_evidence.case(name):
+            cases = triton_subject.distinct(name, VARIED)
+            answers = [triton_subject.answer(name, case) for case in cases]
+            for answer in answers:
+                for key, value in answer.outputs.items():
+                    if value.dtype.kind == "f":
+                        assert np.isfinite(value).all(), f"{key} has NaN or infinity"
+            if len(cases) < 2:
+                raise NotAssessed(Reason.NO_INPUTS, f"only {len(cases)} input is known")
+            alike = all(not mismatch(answer.outputs, answers[0].outputs) for answer in answers[1:])
+            assert not alike, f"{len(cases)} different inputs got the same answer"
+
+
+@pytest.mark.clause("ACC-04")
+def test_batch_invariance(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    worst = 0.0
+    for name, model in triton_subject.pytorch.items():
+        if model.max_batch_size < 2 or model.stateful:
+            continue
+        with triton_evidence.case(name):
+            singles = triton_subject.distinct(name, min(5, model.max_batch_size))
+            whole = stack(singles, "batched")
+            batched = triton_subject.answer(name, whole)
+            for index, case in enumerate(singles):
+                alone = triton_subject.answer(name, case)
+                row = {key: value[index : index + 1] for key, value in batched.outputs.items()}
+                worst = max(
+                    [worst] + [largest_difference(row[key], alone[key]) for key in alone.outputs]
+                )
+                text = mismatch(
+                    row, alone.outputs, datatypes=alone.datatypes, rtol=case.rtol, atol=case.atol
+                )
+                assert not text, f"row {index} of {len(singles)}, batched and alone: {text}"
+    triton_evidence.measure("batched against alone", worst, "absolute")
+
+

@@ -1,0 +1,42 @@
+"""Stage 03: measured numbers that hold together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_triton.criteria import Inconclusive
+from pytest_triton.evidence import Evidence
+from pytest_triton.measuring import drive, heaviest_of, prepare
+from pytest_triton.subject import Subject
+
+CONCURRENCY = 4
+LITTLE = 0.15
+#: Answers below which a mean says nothing.
+ENOUGH = 50
+
+
+@pytest.mark.clause("LAT-01")
+def test_consistent(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    name = heaviest_of(triton_subject, triton_subject.pytorch)[0]
+    requests = prepare(triton_subject, name)
+    run = drive(triton_subject, name, requests, concurrency=CONCURRENCY, duration_s=2.0)
+    triton_evidence.model = name
+    assert not run.errors, f"{run.errors} errors: {run.error_texts.most_common(2)}"
+    assert not run.wrong, f"{run.wrong} wrong answers: {run.wrong_texts.most_common(2)}"
+    latencies = np.asarray(run.latency_us) / 1e3
+    if len(latencies) < ENOUGH:
+        raise Inconclusive(f"only {len(latencies)} answers in {run.duration_s:.1f} s")
+    p50, p95, p99 = (run.percentile_ms(q) for q in (50, 95, 99))
+    concurrency = run.throughput_rps * float(latencies.mean()) / 1e3
+    triton_evidence.measure("throughput", run.throughput_rps, "requests/s")
+    triton_evidence.measure("p50", p50, "ms", samples=latencies.round(4).tolist())
+    triton_evidence.measure("p95", p95, "ms")
+    triton_evidence.measure("p99", p99, "ms")
+    triton_evidence.measure("Little's law", concurrency, "requests in flight", budget=CONCURRENCY)
+    assert 0 < p50 <= p95 <= p99, f"percentiles are not ordered: {p50}, {p95}, {p99}"
+    off = abs(concurrency - run.concurrency) / run.concurrency
+    assert off <= LITTLE, (
+        f"throughput times latency is {concurrency:.2f} requests in flight, "
+        f"{run.concurrency} were kept in flight"
+    )
