@@ -7,12 +7,13 @@ time outlives them. A watchdog shuts the socket down at the deadline instead.
 from __future__ import annotations
 
 import heapq
+import http.client
 import itertools
 import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import urllib3
@@ -20,8 +21,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
-    IncompleteRead,
-    InvalidChunkLength,
     NameResolutionError,
     NewConnectionError,
     ProtocolError,
@@ -41,17 +40,17 @@ class _Watchdog:
     """One daemon thread that shuts sockets down at their deadlines."""
 
     def __init__(self) -> None:
-        self._due: list[tuple[float, int, Any]] = []
+        self._due: list[tuple[float, int, _Scope]] = []
         self._live: set[int] = set()
         self._numbers = itertools.count()
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def arm(self, connection: HTTPConnection, deadline: float) -> int:
+    def arm(self, scope: _Scope, deadline: float) -> int:
         with self._condition:
             number = next(self._numbers)
             self._live.add(number)
-            heapq.heappush(self._due, (deadline, number, connection))
+            heapq.heappush(self._due, (deadline, number, scope))
             if self._thread is None or not self._thread.is_alive():  # also after a fork
                 self._thread = threading.Thread(
                     target=self._run, name="pytest-triton-watchdog", daemon=True
@@ -81,13 +80,9 @@ class _Watchdog:
                 if wait > 0:
                     self._condition.wait(wait)
                     continue
-                _, number, connection = heapq.heappop(self._due)
-                if number in self._live and (sock := connection.sock) is not None:
-                    # SSLSocket.shutdown would drop its TLS state under the reader's feet
-                    try:
-                        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-                    except OSError:
-                        continue
+                _, number, scope = heapq.heappop(self._due)
+                if number in self._live:
+                    scope.cut()
 
 
 _watchdog = _Watchdog()
@@ -211,19 +206,23 @@ class Transport:
 
 
 class _Scope:
-    """The deadline of the exchange that this thread is in."""
+    """The deadline of the exchange that this thread is in, and the socket to cut at it."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.complete = False
-        self._armed: list[int] = []
+        self.sock: socket.socket | None = None
+        self._number = _watchdog.arm(self, deadline)
 
-    def watch(self, connection: HTTPConnection) -> None:
-        self._armed.append(_watchdog.arm(connection, self.deadline))
+    def cut(self) -> None:
+        """Wake whoever reads or writes; called by the watchdog."""
+        if self.sock is not None:
+            # SSLSocket.shutdown would drop its TLS state under the reader's feet
+            with suppress(OSError):
+                socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        for number in self._armed:
-            _watchdog.disarm(number)
+        _watchdog.disarm(self._number)
 
 
 class _Current(threading.local):
@@ -235,10 +234,18 @@ _scope = _Current()
 
 def _watched(base: Any) -> Any:
     class Watched(base):  # type: ignore[misc]
+        def connect(self) -> None:
+            super().connect()
+            self._watch()
+
         def request(self, *args: Any, **kwargs: Any) -> None:
-            if _scope.current is not None:
-                _scope.current.watch(self)
+            self._watch()
             super().request(*args, **kwargs)
+
+        def _watch(self) -> None:
+            # kept here: http.client forgets the socket of an answer that ends with it
+            if _scope.current is not None:
+                _scope.current.sock = self.sock
 
     return Watched
 
@@ -260,17 +267,28 @@ def _translate(error: Exception, what: str, timeout: float, elapsed: float) -> N
         ) from error
     if isinstance(error, SSLError):
         raise ConnectionFailed("refused", f"{what}: TLS: {_cause(error)}") from error
-    if isinstance(error, IncompleteRead):
+    broken = next(
+        (part for part in (error, *_causes(error)) if isinstance(part, http.client.IncompleteRead)),
+        None,
+    )
+    if broken is not None and broken.expected:
         raise ConnectionFailed(
-            "closed", f"{what}: the answer ends {error.expected} bytes short of its Content-Length"
+            "closed", f"{what}: the answer ends {broken.expected} bytes short of its Content-Length"
         ) from error
-    if isinstance(error, InvalidChunkLength):
-        raise ConnectionFailed("garbled", f"{what}: bad chunk length") from error
+    if broken is not None:
+        raise ConnectionFailed("garbled", f"{what}: a chunk of the answer is broken") from error
     if isinstance(error, ProtocolError):
         text = _cause(error)
         closed = isinstance(error.__cause__ or error.__context__, OSError) or "closed" in text
         raise ConnectionFailed("closed" if closed else "garbled", f"{what}: {text}") from error
     raise ConnectionFailed("garbled", f"{what}: {error}") from error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def _cause(error: BaseException) -> str:
