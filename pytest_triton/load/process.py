@@ -98,6 +98,7 @@ class LoadWorker:
         while True:
             kind, payload = self._frame(deadline, meter=meter, samples=samples)
             if kind == "D":
+                samples.append(meter.sample())
                 return payload
             if kind == "P" and progress:
                 told = json.loads(payload)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from pytest_triton.criteria.status import Inconclusive
-
 from pytest_triton.load.stats import Verdict, binomial_interval, percentile, sequential_verdict
 
 QUIET = 0.10

@@ -114,6 +114,5 @@ def main() -> None:
     job = json.loads(_read_exactly(size))
     requests = [_read_exactly(length) for length in job["lengths"]]
     asyncio.run(_measure(job, requests))
-    # the thread that waits for the parent holds standard input: do not join it
-    sys.stdout.flush()
-    os._exit(0)
+    # stay until the parent has read this process's CPU time; it ends us, or its end does
+    threading.Event().wait()

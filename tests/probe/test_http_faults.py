@@ -71,9 +71,12 @@ def test_no_whole_answer(answer, kind: str, says_so: str) -> None:
     ],
 )
 def test_answer_that_is_no_metadata(body: bytes, says_so: str) -> None:
-    with stub_server(says(http(body))) as stub, HttpProbe(stub.url) as probe:
-        with pytest.raises(MalformedAnswer, match=says_so):
-            probe.server_metadata()
+    with (
+        stub_server(says(http(body))) as stub,
+        HttpProbe(stub.url) as probe,
+        pytest.raises(MalformedAnswer, match=says_so),
+    ):
+        probe.server_metadata()
 
 
 def output(**changes: object) -> dict[str, object]:
@@ -108,9 +111,12 @@ def test_answer_that_is_no_inference(outputs: object, says_so: str) -> None:
     import json
 
     body = json.dumps({"model_name": "m", "model_version": "1", "outputs": outputs}).encode()
-    with stub_server(says(http(body))) as stub, HttpProbe(stub.url) as probe:
-        with pytest.raises(MalformedAnswer, match=says_so):
-            probe.infer("m", X)
+    with (
+        stub_server(says(http(body))) as stub,
+        HttpProbe(stub.url) as probe,
+        pytest.raises(MalformedAnswer, match=says_so),
+    ):
+        probe.infer("m", X)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +136,12 @@ def test_binary_answer_that_does_not_add_up(old: bytes, new: bytes, says_so: str
     assert old in right
     # only the inference header's length is changed, never the HTTP one
     at = right.index(old, right.index(b"Inference-Header"))
-    with stub_server(says(right[:at] + new + right[at + len(old) :])) as stub:
-        with HttpProbe(stub.url) as probe, pytest.raises(MalformedAnswer, match=says_so):
-            probe.infer("m", X)
+    with (
+        stub_server(says(right[:at] + new + right[at + len(old) :])) as stub,
+        HttpProbe(stub.url) as probe,
+        pytest.raises(MalformedAnswer, match=says_so),
+    ):
+        probe.infer("m", X)
 
 
 def test_bytes_after_the_last_output() -> None:
@@ -140,9 +149,12 @@ def test_bytes_after_the_last_output() -> None:
     body = right.partition(b"\r\n\r\n")[2]
     length = len(body) - 8
     header = f"Inference-Header-Content-Length: {length}\r\n"
-    with stub_server(says(http(body + b"1234", headers=header))) as stub:
-        with HttpProbe(stub.url) as probe, pytest.raises(MalformedAnswer, match="4 bytes follow"):
-            probe.infer("m", X)
+    with (
+        stub_server(says(http(body + b"1234", headers=header))) as stub,
+        HttpProbe(stub.url) as probe,
+        pytest.raises(MalformedAnswer, match="4 bytes follow"),
+    ):
+        probe.infer("m", X)
 
 
 def test_error_answers_keep_status_and_text() -> None:
@@ -183,9 +195,11 @@ def test_no_url(url: str) -> None:
 
 
 def test_headers_base_path_and_quoting_reach_the_server() -> None:
-    with stub_server(says(http(b"{}"))) as stub:
-        with HttpProbe(f"{stub.url}/triton/", headers=[("X-Key", "s3cret")]) as probe:
-            probe.model_metadata("a b/c", "1")
+    with (
+        stub_server(says(http(b"{}"))) as stub,
+        HttpProbe(f"{stub.url}/triton/", headers=[("X-Key", "s3cret")]) as probe,
+    ):
+        probe.model_metadata("a b/c", "1")
     assert stub.requests[0].startswith(b"GET /triton/v2/models/a%20b%2Fc/versions/1 HTTP/1.1\r\n")
     assert b"X-Key: s3cret\r\n" in stub.requests[0]
 
@@ -200,9 +214,12 @@ def test_headers_base_path_and_quoting_reach_the_server() -> None:
     ],
 )
 def test_broken_event_streams(body: bytes, says_so: str) -> None:
-    with stub_server(says(http(body))) as stub, HttpProbe(stub.url) as probe:
-        with pytest.raises(MalformedAnswer, match=says_so):
-            list(probe.generate_stream("m", {}))
+    with (
+        stub_server(says(http(body))) as stub,
+        HttpProbe(stub.url) as probe,
+        pytest.raises(MalformedAnswer, match=says_so),
+    ):
+        list(probe.generate_stream("m", {}))
 
 
 def test_stream_that_stalls_ends_at_its_deadline() -> None:
