@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,3 +19,6 @@ REPORT = pytest.StashKey[dict[str, Any]]()
 #: What is known about the subject, as JSON; filled by the process that talked to it.
 SUBJECT = pytest.StashKey[dict[str, Any]]()
 EVIDENCE = pytest.StashKey["Evidence"]()
+#: The page that was written beside report.json, or why there is none.
+PAGE = pytest.StashKey[Path]()
+PAGE_PROBLEM = pytest.StashKey[str]()

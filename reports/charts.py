@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pytest_triton.criteria.shows import measured, number, quantity
-from pytest_triton.reports.text import clean
+
+from .text import clean
 
 WIDTH, HEIGHT = 560.0, 214.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 20.0, 60.0, 50.0

@@ -19,17 +19,13 @@ import pytest
 from pytest_triton import keys
 
 #: pytest-html's data of the page that the user asked for, or that is being written.
-PAGE = pytest.StashKey[Any]()
-#: The page that was written beside report.json.
-WRITTEN = pytest.StashKey[Path]()
-#: Why there is none.
-PROBLEM = pytest.StashKey[str]()
+DATA = pytest.StashKey[Any]()
 _TEST_ID = re.compile(r'<td class="col-testId">(.*)</td>\Z', re.DOTALL)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_html_report_title(report: Any) -> None:
-    report.config.stash[PAGE] = report
+    report.config.stash[DATA] = report
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -38,12 +34,12 @@ def pytest_html_results_summary(prefix: list[str], session: pytest.Session) -> N
     found = config.stash.get(keys.REPORT, None)
     if found is None:
         return
-    from pytest_triton.reports.render import base_url, blocks
+    from .render import base_url, blocks
 
     directory = config.stash[keys.SETTINGS].report
     page = Path(config.getoption("htmlpath")).expanduser().resolve()
     prefix.insert(0, blocks(found, directory, base=base_url(page.parent, directory.resolve())))
-    if (data := config.stash.get(PAGE, None)) is not None:
+    if (data := config.stash.get(DATA, None)) is not None:
         _columns(data, found)
         if data.title == page.name:
             data.title = "pytest-triton"
@@ -98,17 +94,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         if config.pluginmanager.hasplugin("html"):
             _write(session, found, target)
         else:
-            from pytest_triton.reports.render import page
+            from .render import page
 
             target.write_text(page(found, target.parent), encoding="utf-8")
     except Exception as error:
         # The verdict stands without its page.
-        config.stash[PROBLEM] = (
+        config.stash[keys.PAGE_PROBLEM] = (
             f"report.html could not be written ({type(error).__name__}: {error}): "
             f"pytest-triton render {target.parent}  draws it out of report.json"
         )
     else:
-        config.stash[WRITTEN] = target
+        config.stash[keys.PAGE] = target
 
 
 def _write(session: pytest.Session, report: Mapping[str, Any], target: Path) -> None:
@@ -126,6 +122,9 @@ def _write(session: pytest.Session, report: Mapping[str, Any], target: Path) -> 
     manager.unregister(page)
     page._suite_start_time = time.time() - report["run"]["timings"]["total_s"]
     page.pytest_sessionstart(session)
+    if config.getini("render_collapsed") == "passed" and DATA in config.stash:
+        # A hundred skips with their reasons open would hide the failure.
+        config.stash[DATA].set_data("renderCollapsed", ["passed", "skipped", "xfailed"])
     page.pytest_collection_finish(session)
     for told in _reports(config):
         if isinstance(told, pytest.CollectReport):

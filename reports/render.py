@@ -66,7 +66,7 @@ def base_url(page_directory: Path, report_directory: Path) -> str:
 
 
 def _render(template: str, report: Mapping[str, Any], directory: Path, base: str) -> str:
-    from pytest_triton.reports.view import build
+    from .view import build
 
     return _environment().get_template(template).render(view=build(report, directory, base=base))
 

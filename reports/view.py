@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from pytest_triton.criteria.shows import measured, quantity
-from pytest_triton.reports import charts, text
+
+from . import charts, text
 
 #: Charts on one page; more would make it too heavy to open.
 MAX_CHARTS = 200
@@ -48,7 +49,7 @@ def link(base: str, path: str) -> str | None:
     if pure.is_absolute() or ".." in pure.parts or ":" in path or "\\" in path or "\0" in path:
         return None
     # A lone surrogate is no URL either.
-    return quote(f"{base}/{pure}" if base else f"./{pure}", safe="/", errors="replace")
+    return quote(f"{base}/{pure}", safe="/", errors="replace")
 
 
 def build(report: Mapping[str, Any], directory: Path, *, base: str = ".") -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _clause(report: Mapping[str, Any], clause: Mapping[str, Any], base: str) -> 
         "hint": text.clean(clause["hint"]),
         "criteria": clause["criteria"],
         "status": status(clause["status"]),
-        "code": text.words(clause["reason_code"] or ""),
+        "code": _code(clause),
         "reason": text.clean(clause["reason"]),
         "brief": text.first_line(clause["reason"], 160),
         "duration": text.seconds(clause["duration_s"]) if clause["nodeids"] else "",
@@ -199,6 +200,12 @@ def _clause(report: Mapping[str, Any], clause: Mapping[str, Any], base: str) -> 
         ],
         "locations": [text.place(location) for location in clause["locations"]],
     }
+
+
+def _code(clause: Mapping[str, Any]) -> str:
+    """The reason code as words, unless the reason says them itself."""
+    code = text.words(clause["reason_code"] or "")
+    return "" if code in clause["reason"] else code
 
 
 def _measurement(entry: Mapping[str, Any]) -> dict[str, str]:
