@@ -82,7 +82,9 @@ def json_arrays(answer: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
                 array = np.asarray(data, _DTYPES[tensor["datatype"]])
             arrays[name] = array.reshape(shape)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise MalformedAnswer(f"an output cannot be read ({error!r}): {tensor!r:.200}") from None
+            raise MalformedAnswer(
+                f"an output cannot be read ({error!r}): {tensor!r:.200}"
+            ) from None
     return arrays
 
 
@@ -97,13 +99,14 @@ def bad_requests(case: InputCase) -> Iterator[bytes]:
     yield b'{"inputs": []}'
     yield b"\xff\xfe\x00"
     first = dict(good["inputs"][0])
-    for wrong in (
+    wrongs: tuple[dict[str, Any], ...] = (
         {"shape": "x"},
         {"shape": [-1, -1]},
         {"datatype": "NOPE"},
         {"data": []},
         {"name": "no_such_input"},
-    ):
+    )
+    for wrong in wrongs:
         yield json.dumps({"inputs": [{**first, **wrong}, *good["inputs"][1:]]}).encode()
 
 

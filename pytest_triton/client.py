@@ -9,8 +9,7 @@ from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
-from pytest_triton.probe.types import InferResult, Inputs
-
+from pytest_triton.probe.types import InferResult
 
 
 class Protocols:

@@ -49,14 +49,16 @@ def difference(name: str, got: Array, wanted: Array, rtol: float, atol: float) -
     if got.dtype.kind in "OSU":
         if got.tolist() == wanted.tolist():
             return None
-        at = next(
+        place = next(
             index
-            for index, (one, two) in enumerate(zip(got.reshape(-1), wanted.reshape(-1), strict=True))
+            for index, (one, two) in enumerate(
+                zip(got.reshape(-1), wanted.reshape(-1), strict=True)
+            )
             if one != two
         )
         return (
-            f"output {name!r} differs at element {at}: "
-            f"{got.reshape(-1)[at]!r:.80}, expected {wanted.reshape(-1)[at]!r:.80}"
+            f"output {name!r} differs at element {place}: "
+            f"{got.reshape(-1)[place]!r:.80}, expected {wanted.reshape(-1)[place]!r:.80}"
         )
     left, right = got.astype(np.float64), wanted.astype(np.float64)
     with np.errstate(invalid="ignore"):

@@ -156,7 +156,8 @@ def observe(subject: Subject, model: str, send: Callable[[], Counts]) -> Observa
         agreed = not (
             seen.disagreement(seen.by_statistics, "")
             or seen.disagreement(seen.by_metrics, "")
-            or seen.batches.rows != sent.inferences
+            # Triton counts executions that failed, too.
+            or (not sent.failure and seen.batches.rows != sent.inferences)
         )
         if agreed or time.monotonic() > deadline:
             return seen

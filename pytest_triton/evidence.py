@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Evidence:
             Measurement(name, unit, float(value), interval, budget, margin, path).to_json()
         )
 
-    def attach(self, name: str, content: bytes | str | dict[str, Any] | list[Any]) -> str | None:
+    def attach(self, name: str, content: bytes | str | Mapping[Any, Any] | list[Any]) -> str | None:
         """Keep a file as evidence; returns its path relative to the report's directory.
 
         Text and bytes are kept as they are, everything else as JSON.
@@ -61,7 +61,8 @@ class Evidence:
         elif isinstance(content, str):
             data = content.encode("utf-8", "replace")
         else:
-            data = json.dumps(content, indent=1, sort_keys=True, default=str).encode()
+            plain = dict(content) if isinstance(content, Mapping) else content
+            data = json.dumps(plain, indent=1, default=str).encode()
         if self._directory is None:
             return None
         safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "evidence"

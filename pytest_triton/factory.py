@@ -131,8 +131,8 @@ class ServerFactory:
 
     def __exit__(self, *_: object) -> None:
         with ExitStack() as everything:
-            for _, stack, _ in self._servers.values():
-                everything.push(stack)
+            for server in self._servers.values():
+                everything.push(server[1])
             self._servers.clear()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,20 +50,14 @@ class ArmsServer:
         self.subject = subject
         self._settings = settings
         self._factory = factory
-        self._stack = ExitStack()
-
-    def __enter__(self) -> ArmsServer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     def candidates(self) -> list[str]:
         """Models that may show the gain, the most promising first."""
         return heaviest(self.subject)
 
-    def arms(self, model: str) -> Iterator[Subject]:
-        """A server with both arms; ended when the iterator is."""
+    @contextmanager
+    def booted(self, model: str) -> Iterator[Subject]:
+        """A server with both arms, for the length of the block."""
         assert self.subject.deployment.repository is not None
         with tempfile.TemporaryDirectory(prefix="pytest-triton-arms-") as scratch:
             repository = Path(scratch)
@@ -102,22 +96,23 @@ def measure(arms: ArmsServer, model: str, confidence: float, progress: Any) -> M
     """Throughput of both arms in ABBA order, at the same concurrency, answers checked."""
     source = arms.subject
     concurrency = concurrency_for(source, model)
-    for subject in arms.arms(model):
-        requests = {
-            name: prepare(source, model, as_model=name) for name in (CONTROL, TREATED)
-        }
+    told = (lambda text: progress(f"batching gain of {model}: {text}")) if progress else None
+    with arms.booted(model) as subject:
+        requests = {name: prepare(source, model, as_model=name) for name in (CONTROL, TREATED)}
 
-        def run(name: str) -> Callable[[], LoadResult]:
-            return lambda: drive(
-                subject, name, requests[name], concurrency=concurrency, duration_s=SECONDS
-            )
+        def run(name: str, seconds: float = SECONDS) -> LoadResult:
+            return drive(subject, name, requests[name], concurrency=concurrency, duration_s=seconds)
 
-        told = (lambda text: progress(f"batching gain of {model}: {text}")) if progress else None
         for name in (CONTROL, TREATED):
-            drive(subject, name, requests[name], concurrency=concurrency, duration_s=0.3)
-        gain = abba(run(CONTROL), run(TREATED), pairs=PAIRS, confidence=confidence, progress=told)
-        return ModelGain(model, concurrency, gain)
-    raise AssertionError("unreachable")
+            run(name, 0.3)
+        gain = abba(
+            lambda: run(CONTROL),
+            lambda: run(TREATED),
+            pairs=PAIRS,
+            confidence=confidence,
+            progress=told,
+        )
+    return ModelGain(model, concurrency, gain)
 
 
 def best_gain(

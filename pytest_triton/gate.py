@@ -47,7 +47,9 @@ def check(clause: Clause, subject: Probed, settings: Settings) -> None:
             f"holds for releases {first or '…'} to {last or '…'}, this is {subject.release}",
         )
     if not holds(clause.requires, subject.capability):
-        wanted = "; ".join(f"{name}: {CAPABILITIES[name]}" for name in sorted(names(clause.requires)))
+        wanted = "; ".join(
+            f"{name}: {CAPABILITIES[name]}" for name in sorted(names(clause.requires))
+        )
         raise NotAssessed(
             Reason.NOT_APPLICABLE, f"does not apply: requires {clause.requires} ({wanted})"
         )

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pytest_triton.load.requests import PreparedRequest
     from pytest_triton.load.result import LoadResult
     from pytest_triton.monitor.metrics import Scrape
-    from pytest_triton.subject import ServedModel, Subject
+    from pytest_triton.served_model import ServedModel
+    from pytest_triton.subject import Subject
 
 
 class Difference:
@@ -174,7 +175,9 @@ def permitted(settings: Settings, concurrency: int) -> int:
         return concurrency
     if settings.allow_load is None:
         raise ToolError("load on an attached endpoint was not allowed", "say --triton-allow-load")
-    return concurrency if settings.allow_load == UNBOUNDED else min(concurrency, settings.allow_load)
+    return (
+        concurrency if settings.allow_load == UNBOUNDED else min(concurrency, settings.allow_load)
+    )
 
 
 def server_processes(deployment: Deployment) -> tuple[int, ...]:

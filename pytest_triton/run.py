@@ -18,7 +18,6 @@ from pytest_triton.errors import SubjectFault, ToolError
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
-    from pytest_triton.criteria import Clause
     from pytest_triton.criteria.outcome import Outcome
     from pytest_triton.grade.scorecard import Scorecard
 
@@ -144,10 +143,13 @@ class Run:
         said = [
             f"{field}={value}"
             for field, value in self.settings.redacted().items()
-            if field in ("url", "repository", "launcher", "server_release", "device", "tier", "scope")
+            if field
+            in ("url", "repository", "launcher", "server_release", "device", "tier", "scope")
             and value
         ]
-        return [f"triton: pytest-triton {__version__}, seed {self.settings.seed}, {', '.join(said)}"]
+        return [
+            f"triton: pytest-triton {__version__}, seed {self.settings.seed}, {', '.join(said)}"
+        ]
 
     # -- judging -------------------------------------------------------------------------
 
@@ -305,7 +307,9 @@ def is_suite(item: pytest.Item) -> bool:
     if module == SUITES or module.startswith(SUITES + "."):
         return True
     spec = find_spec(SUITES)
-    places = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
+    places = (
+        [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
+    )
     return any(place in item.path.resolve().parents for place in places)
 
 

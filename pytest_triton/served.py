@@ -122,8 +122,12 @@ def _instance_groups(wanted: Any, served: Any) -> list[str]:
         lines: list[str] = []
         for index, (one, two) in enumerate(zip(wanted, served, strict=True)):
             if one.count and one.count != two.count:
-                lines.append(f"instance_group[{index}].count is {one.count} on disk, {two.count} served")
+                lines.append(
+                    f"instance_group[{index}].count is {one.count} on disk, {two.count} served"
+                )
             if one.kind and one.kind != two.kind:
-                lines.append(f"instance_group[{index}].kind is {one.kind} on disk, {two.kind} served")
+                lines.append(
+                    f"instance_group[{index}].kind is {one.kind} on disk, {two.kind} served"
+                )
         return lines
     return [f"instance_group has {len(wanted)} elements on disk and {len(served)} served"]

@@ -51,7 +51,9 @@ def test_reference(triton_subject: Subject, triton_evidence: Evidence) -> None:
 def test_honest_metadata(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, model in triton_subject.pytorch.items():
         with triton_evidence.case(name):
-            declared = {tensor["name"]: tensor for tensor in triton_subject.metadata(name)["outputs"]}
+            declared = {
+                tensor["name"]: tensor for tensor in triton_subject.metadata(name)["outputs"]
+            }
             for case in triton_subject.batches(name):
                 answer = triton_subject.answer(name, case)
                 assert set(answer.outputs) == set(declared), (
@@ -109,5 +111,3 @@ def test_batch_invariance(triton_subject: Subject, triton_evidence: Evidence) ->
                 )
                 assert not text, f"row {index} of {len(singles)}, batched and alone: {text}"
     triton_evidence.measure("batched against alone", worst, "absolute")
-
-

@@ -22,10 +22,13 @@ READ = 600
 @pytest.mark.clause("BAT-01")
 def test_configured(triton_subject: Subject) -> None:
     configured = [name for name, m in triton_subject.pytorch.items() if m.dynamic_batching]
-    assert configured, "no ready PyTorch model has dynamic_batching and max_batch_size above 1: " + (
-        ", ".join(
-            f"{name} (max_batch_size {model.max_batch_size})"
-            for name, model in triton_subject.pytorch.items()
+    assert configured, (
+        "no ready PyTorch model has dynamic_batching and max_batch_size above 1: "
+        + (
+            ", ".join(
+                f"{name} (max_batch_size {model.max_batch_size})"
+                for name, model in triton_subject.pytorch.items()
+            )
         )
     )
 
@@ -38,7 +41,7 @@ def test_batches_are_formed(triton_subject: Subject, triton_evidence: Evidence) 
         run = drive(triton_subject, name, prepare(triton_subject, name), duration_s=1.0)
         _, after = statistics(triton_subject, name)
         batches = after - before
-        triton_evidence.attach(f"{name}.batches.json", dict(batches.executions))
+        triton_evidence.attach(f"{name}.batches.json", batches.executions)
         assert not run.errors, f"{name}: {run.errors} errors: {run.error_texts.most_common(2)}"
         means[name] = batches.mean
         if batches.mean >= MIN_BATCH:
@@ -59,8 +62,8 @@ def test_gain(
     triton_evidence: Evidence,
     triton_progress: object,
 ) -> None:
-    with ArmsServer(triton_subject, triton_settings, triton_server_factory) as arms:
-        found = best_gain(arms, at_least=MIN_GAIN, low_above=MIN_LOW, progress=triton_progress)
+    arms = ArmsServer(triton_subject, triton_settings, triton_server_factory)
+    found = best_gain(arms, at_least=MIN_GAIN, low_above=MIN_LOW, progress=triton_progress)
     for result in found:
         triton_evidence.attach(f"{result.model}.gain.json", result.to_json())
     best = max(found, key=lambda result: result.gain.median)

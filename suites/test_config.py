@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,9 @@ def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence
         with triton_evidence.case(name):
             states = [entry for entry in index if entry.get("name") == name]
             if not any(entry.get("state") == "READY" for entry in states):
-                reasons = [failed.get(name, "")] + [str(entry.get("reason", "")) for entry in states]
+                reasons = [failed.get(name, "")] + [
+                    str(entry.get("reason", "")) for entry in states
+                ]
                 triton_evidence.locate(f"{name}/config.pbtxt")
                 raise AssertionError(
                     next((reason for reason in reasons if reason), "not in the repository index")
@@ -203,7 +207,9 @@ def test_load_and_unload(triton_disposable: Disposable) -> None:
         assert states <= unloading, f"the index says {states} after the unload"
     finally:
         subject.load(name)
-    assert wait_until(lambda: subject.http.model_ready(name), timeout=60), "not ready after the load"
+    assert wait_until(lambda: subject.http.model_ready(name), timeout=60), (
+        "not ready after the load"
+    )
     after = subject.answer(name, case)
     assert not (text := mismatch(after.outputs, before.outputs)), f"after loading again: {text}"
 
@@ -255,7 +261,7 @@ def test_versions_differ(triton_subject: Subject, triton_evidence: Evidence) -> 
                     text = mismatch(answer.outputs, reference, datatypes=answer.datatypes)
                     assert not text, f"version {version}: {text}"
             versions = list(answers)
-            for one, two in zip(versions, versions[1:], strict=False):
+            for one, two in pairwise(versions):
                 same = not mismatch(answers[one].outputs, answers[two].outputs)
                 assert not same, f"versions {one} and {two} give the same answer"
 
@@ -284,4 +290,6 @@ def test_unserved_version(triton_subject: Subject, triton_evidence: Evidence) ->
             for version in (NO_VERSION, *triton_subject.withheld(name)):
                 answer = triton_subject.http_infer(name, case, version=version)
                 assert answer.status == 404, f"version {version} answers {answer.status}"
-                assert name in (answer.error or ""), f"no reason for version {version}: {answer.text}"
+                assert name in (answer.error or ""), (
+                    f"no reason for version {version}: {answer.text}"
+                )

@@ -66,7 +66,10 @@ def test_protocols_agree(triton_subject: Subject, triton_evidence: Evidence) -> 
     for name, model in triton_subject.models.items():
         with triton_evidence.case(name):
             for version in ("", *model.versions, NO_VERSION):
-                over_http, over_grpc = http.model_ready(name, version), grpc.model_ready(name, version)
+                over_http, over_grpc = (
+                    http.model_ready(name, version),
+                    grpc.model_ready(name, version),
+                )
                 assert over_http == over_grpc, (
                     f"version {version!r}: ready is {over_http} over HTTP, {over_grpc} over gRPC"
                 )

@@ -31,9 +31,7 @@ EXIT_TIMEOUT = 40.0
 
 
 @pytest.mark.clause("SET-01")
-def test_boots(
-    triton_booted: Booted, triton_settings: Settings, triton_evidence: Evidence
-) -> None:
+def test_boots(triton_booted: Booted, triton_settings: Settings, triton_evidence: Evidence) -> None:
     if triton_settings.kind == "endpoint":
         raise NotAssessed(Reason.NOT_APPLICABLE, "the server was there before us")
     if triton_booted.error is not None:
@@ -95,9 +93,8 @@ def test_live(triton_subject: Subject) -> None:
 def test_ready(triton_subject: Subject) -> None:
     answer = triton_subject.http.request("GET", "/v2/health/ready")
     broken = triton_subject.deployment.failed
-    assert answer.status == 200, (
-        f"GET /v2/health/ready answers {answer.status}"
-        + "".join(f"\n{model}: {reason}" for model, reason in broken.items())
+    assert answer.status == 200, f"GET /v2/health/ready answers {answer.status}" + "".join(
+        f"\n{model}: {reason}" for model, reason in broken.items()
     )
 
 

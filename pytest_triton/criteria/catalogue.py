@@ -191,7 +191,7 @@ def _clause(entry: Mapping[str, Any], origin: str) -> Clause:
             _known(requires.names(text), CAPABILITIES, "capability", label)
         except requires.ExpressionError as error:
             raise CatalogueError(f"{label}: requires: {error}") from None
-    values = {
+    values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
     }
     return Clause(**values)

@@ -61,7 +61,7 @@ def parse(phrase: str) -> tuple[str, str]:
     """Pattern and text of a phrase; ValueError says how to write one."""
     if match := _PHRASE.match(phrase):
         return match[1], match[2]
-    raise ValueError(f"{phrase!r}: write \"CLAUSE: text with {{measurement}}\"")
+    raise ValueError(f'{phrase!r}: write "CLAUSE: text with {{measurement}}"')
 
 
 def summary(shows: Sequence[str], results: Iterable[Result]) -> str:

@@ -36,12 +36,16 @@ def read(path: Path, known: Collection[str], today: dt.date) -> dict[str, Waiver
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise WaiverError(f"{path}: {error}", 'write  [[waiver]] id = "…", reason = "…", until = 2026-12-31') from None
+        raise WaiverError(
+            f"{path}: {error}", 'write  [[waiver]] id = "…", reason = "…", until = 2026-12-31'
+        ) from None
     waivers: dict[str, Waiver] = {}
     for entry in data.get("waiver", ()):
         name = entry.get("id", "")
         if name not in known:
-            raise WaiverError(f"{path}: waiver for unknown clause {name!r}", "see  pytest-triton explain --list")
+            raise WaiverError(
+                f"{path}: waiver for unknown clause {name!r}", "see  pytest-triton explain --list"
+            )
         if name in waivers:
             raise WaiverError(f"{path}: two waivers for {name}")
         reason = str(entry.get("reason", "")).strip()
@@ -53,9 +57,14 @@ def read(path: Path, known: Collection[str], today: dt.date) -> dict[str, Waiver
         if not isinstance(until, dt.date):
             raise WaiverError(f"{path}: the waiver for {name} has no date 'until'")
         if until < today:
-            raise WaiverError(f"{path}: the waiver for {name} expired on {until}", "mend the subject, or decide again")
+            raise WaiverError(
+                f"{path}: the waiver for {name} expired on {until}",
+                "mend the subject, or decide again",
+            )
         if unknown := entry.keys() - {"id", "reason", "until"}:
-            raise WaiverError(f"{path}: the waiver for {name} has unknown keys {', '.join(sorted(unknown))}")
+            raise WaiverError(
+                f"{path}: the waiver for {name} has unknown keys {', '.join(sorted(unknown))}"
+            )
         waivers[name] = Waiver(name, reason, until)
     if unknown := data.keys() - {"waiver"}:
         raise WaiverError(f"{path}: unknown keys {', '.join(sorted(unknown))}")

@@ -1,0 +1,206 @@
+"""A deployment as it shows itself: its models, capabilities and prerequisites; memoised."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pytest_triton.deployment import Deployment
+from pytest_triton.errors import SubjectFault
+from pytest_triton.probe.grpc import GrpcProbe
+from pytest_triton.probe.http import HttpProbe
+from pytest_triton.probe.types import HttpAnswer, ProbeError
+from pytest_triton.releases import release_of
+from pytest_triton.served_model import ServedModel
+from pytest_triton.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_triton.monitor.metrics import Scrape
+
+T = TypeVar("T")
+
+#: A JSON tensor of more elements is text of megabytes.
+MAX_JSON_ELEMENTS = 100_000
+
+
+class Observed:
+    """A deployment as it shows itself. Every answer is asked for once."""
+
+    def __init__(self, deployment: Deployment, settings: Settings) -> None:
+        self.deployment = deployment
+        self.settings = settings
+        headers = deployment.headers
+        self.http = HttpProbe(deployment.http_url, headers=headers)
+        self.grpc = GrpcProbe(deployment.grpc_url, headers=headers) if deployment.grpc_url else None
+        self._memory: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.http.close()
+        if self.grpc:
+            self.grpc.close()
+
+    def _once(self, key: str, make: Callable[[], T]) -> T:
+        if key not in self._memory:
+            self._memory[key] = make()
+        value: T = self._memory[key]
+        return value
+
+    @cached_property
+    def server(self) -> dict[str, Any]:
+        """``GET /v2``; empty when the server does not answer it."""
+        try:
+            answer = self.http.server_metadata()
+        except ProbeError:
+            return {}
+        return answer if isinstance(answer, dict) else {}
+
+    @property
+    def release(self) -> str | None:
+        """The release of the version that the server names, else the one that we booted."""
+        return release_of(str(self.server.get("version", ""))) or self.deployment.release
+
+    @cached_property
+    def expected(self) -> tuple[str, ...]:
+        """Models that have to be there: of the repository, or of the endpoint's index."""
+        names = self.deployment.models or tuple(
+            sorted({str(entry.get("name")) for entry in self._index()})
+        )
+        return tuple(name for name in names if fnmatch.fnmatchcase(name, self.settings.models))
+
+    @cached_property
+    def models(self) -> dict[str, ServedModel]:
+        """The ready models that ``--triton-models`` selects, with their configuration."""
+        ready: dict[str, list[str]] = {}
+        for entry in self._index():
+            if entry.get("state") == "READY" and entry.get("name") in self.expected:
+                ready.setdefault(entry["name"], []).append(str(entry.get("version", "1")))
+        found = {}
+        for name, versions in sorted(ready.items()):
+            try:
+                config = self.http.model_config(name)
+            except ProbeError:
+                continue
+            if isinstance(config, dict):
+                found[name] = ServedModel(name, tuple(sorted(versions, key=_numeric)), config)
+        return found
+
+    def index(self) -> list[dict[str, Any]]:
+        """The repository index as it was when first asked for; empty without an answer."""
+        return self._index()
+
+    def _index(self) -> list[dict[str, Any]]:
+        def ask() -> list[dict[str, Any]]:
+            try:
+                entries = self.http.index()
+            except ProbeError:
+                return []
+            return [entry for entry in entries if isinstance(entry, dict)]
+
+        return self._once("index", ask)
+
+    @property
+    def pytorch(self) -> dict[str, ServedModel]:
+        """The ready models of the PyTorch backend."""
+        return {name: model for name, model in self.models.items() if model.is_pytorch}
+
+    @property
+    def unary(self) -> dict[str, ServedModel]:
+        """The ready models that answer one request with one response, without a state."""
+        return {
+            name: model
+            for name, model in self.models.items()
+            if not model.decoupled and not model.stateful
+        }
+
+    @cached_property
+    def expected_version(self) -> str | None:
+        """The server version that was booted; None for an endpoint or an unknown release."""
+        if not self.deployment.owned or not self.deployment.release:
+            return None
+        from pytest_triton.launch.store import RELEASES as INSTALLABLE
+
+        release = INSTALLABLE.get(self.deployment.release)
+        return release.version if release else None
+
+    def metrics_page(self) -> HttpAnswer:
+        """The metrics page as it is on the wire."""
+        url = urlsplit(str(self.deployment.metrics_url))
+        with HttpProbe(f"{url.scheme}://{url.netloc}", headers=self.deployment.headers) as probe:
+            return probe.request("GET", url.path or "/metrics")
+
+    def scrape(self) -> Scrape:
+        """The metrics now. Raises a fault of the subject."""
+        from pytest_triton.monitor.metrics import scrape
+
+        return scrape(str(self.deployment.metrics_url), headers=self.deployment.headers)
+
+    def has_endpoint(self, name: str) -> bool:
+        """Whether a URL is known for ``grpc`` or ``metrics``."""
+        return bool(getattr(self.deployment, f"{name}_url"))
+
+    def capability(self, name: str) -> bool:
+        """One of :data:`~pytest_triton.criteria.catalogue.CAPABILITIES`."""
+        models = self.models.values
+        answers: dict[str, Callable[[], bool]] = {
+            "owned": lambda: self.deployment.owned,
+            "reference": lambda: self.deployment.kind == "reference",
+            "repository": lambda: self.deployment.repository is not None,
+            "eager": lambda: self.deployment.kind == "reference",
+            "pytorch": lambda: bool(self.pytorch),
+            "batching": lambda: any(model.max_batch_size > 0 for model in models()),
+            "dynamic_batching": lambda: any(m.dynamic_batching for m in self.pytorch.values()),
+            "versions": lambda: any(len(model.versions) > 1 for model in models()),
+            "ensemble": lambda: any(model.is_ensemble for model in models()),
+            "decoupled": lambda: any(model.decoupled for model in models()),
+            "labels": lambda: any(model.labelled_outputs for model in models()),
+            "gpu": lambda: self._once("gpu", self._has_gpu),
+        }
+        return answers[name]()
+
+    def _has_gpu(self) -> bool:
+        if not self.deployment.metrics_url:
+            return False
+        try:
+            return "nv_gpu_memory_total_bytes" in self.scrape().families
+        except SubjectFault:
+            return False
+
+    def obstacle(self, prerequisite: str) -> str | None:
+        """None if the prerequisite holds, else what stands in the way."""
+        probes: dict[str, Callable[[], str | None]] = {
+            "live": self._live,
+            "grpc": self._grpc_live,
+            "metrics": self._metrics,
+            "model": lambda: None if self.models else "no model is ready",
+            "pytorch": lambda: None if self.pytorch else "no PyTorch model is ready",
+        }
+        return self._once(f"prerequisite {prerequisite}", probes[prerequisite])
+
+    def _live(self) -> str | None:
+        try:
+            return None if self.http.live() else "the server is not live on HTTP"
+        except ProbeError as error:
+            return f"the server does not answer on HTTP: {error}"
+
+    def _grpc_live(self) -> str | None:
+        if self.grpc is None:
+            return "no gRPC endpoint is known"
+        try:
+            return None if self.grpc.live() else "the server is not live on gRPC"
+        except ProbeError as error:
+            return f"the server does not answer on gRPC: {error}"
+
+    def _metrics(self) -> str | None:
+        try:
+            self.metrics_page()
+        except SubjectFault as error:
+            return f"the metrics endpoint does not answer: {error}"
+        return None
+
+
+def _numeric(version: str) -> int:
+    return int(version) if version.isdigit() else -1
