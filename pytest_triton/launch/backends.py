@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from pathlib import Path
 
+from pytest_triton.backends.zygote import install
 from pytest_triton.errors import ToolError
 from pytest_triton.launch.cache import CACHE_VARIABLE, cache_root, locked, whole_directory
 from pytest_triton.launch.overlay import Overlay, compile_tree
@@ -64,10 +64,10 @@ def backend_directory(server: Server, overlay: Overlay) -> Path:
 
 
 def _key(server: Server, overlay: Overlay, ours: dict[str, list[Path]]) -> str:
-    digest = hashlib.sha256(f"{server.path}\0{overlay.python}\0".encode())
+    digest = hashlib.sha256(f"{server.path}\0{overlay.python}\0{overlay.bin}\0".encode())
     binary = server.binary.stat()
     digest.update(f"{binary.st_size} {binary.st_mtime_ns}\0".encode())
-    for files in ours.values():
+    for files in (*ours.values(), sorted((SOURCES / "zygote").glob("*.py"))):
         for file in files:
             digest.update(str(file.relative_to(SOURCES)).encode() + b"\0" + file.read_bytes())
     return f"{server.release}-py{overlay.python}-{digest.hexdigest()[:16]}"
@@ -84,4 +84,6 @@ def _fill(made: Path, server: Server, overlay: Overlay, ours: dict[str, list[Pat
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, target)
     python = overlay.bin / "python3"
-    compile_tree(python if python.exists() else Path(sys.executable), made)
+    compile_tree(python, made)
+    # Stubs of our backend share one import of torch; an unknown stub stays as it is.
+    install(made, server.path, python)

@@ -74,7 +74,8 @@ def server_environment(
     for name in ("PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"):
         env.pop(name, None)
     for name in [name for name in env if name.startswith("PYTEST_")]:
-        del env[name]
+        if name != "PYTEST_TRITON_ZYGOTE":
+            del env[name]
     libraries = [str(path) for path in (*server.libraries, overlay.library)]
     if inherited := env.get("LD_LIBRARY_PATH"):
         libraries.append(inherited)

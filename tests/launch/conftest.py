@@ -56,6 +56,21 @@ def model(repository: Path) -> MakeModel:
     return make
 
 
+@pytest.fixture
+def torchscript(model: MakeModel) -> Callable[[str], Path]:
+    """Write one TorchScript model."""
+    torch = pytest.importorskip("torch")
+
+    def make(name: str) -> Path:
+        config = CONFIG.format(name=name).replace('"X"', '"X__0"').replace('"Y"', '"Y__0"')
+        directory = model(name, config=config.replace('"python"', '"pytorch"'), code=None)
+        module = torch.jit.trace(torch.nn.Linear(4, 4), torch.zeros(1, 4))
+        module.save(str(directory / "1" / "model.pt"))
+        return directory
+
+    return make
+
+
 @pytest.fixture(scope="session", autouse=True)
 def server_installed() -> None:
     """The default release, in the user's cache like everybody else's."""

@@ -63,6 +63,20 @@ def test_killing_the_creator_leaves_nothing(
     moment: str | float, repository: Path, model, tmp_path: Path
 ) -> None:
     model()
+    kill_at(moment, repository, tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["random 1", "random 2", "random 3", "ready"])
+def test_killing_the_creator_of_torchscript_models(
+    moment: str | float, repository: Path, torchscript, tmp_path: Path
+) -> None:
+    torchscript("first")
+    torchscript("second")
+    kill_at(moment, repository, tmp_path, longest=6.0)
+
+
+def kill_at(moment: str | float, repository: Path, tmp_path: Path, *, longest: float = 2.5) -> None:
+    """Kill a process with SIGKILL at a moment of its boot, and see everything go."""
     temporary = tmp_path / "t"
     temporary.mkdir()
     mark = f"PYTEST_TRITON_MARK={uuid.uuid4().hex}"
@@ -81,7 +95,7 @@ def test_killing_the_creator_leaves_nothing(
             assert len(processes_with(mark)) >= 4  # creator, supervisor, server, stub
         elif moment != "begin":
             seconds = (
-                random.uniform(0.0, 2.5) if str(moment).startswith("random") else float(moment)
+                random.uniform(0.0, longest) if str(moment).startswith("random") else float(moment)
             )
             time.sleep(seconds)
         directories = set(os.listdir(temporary))
