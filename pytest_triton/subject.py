@@ -12,6 +12,7 @@ from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.export.oracle import ReferenceProcess
 from pytest_triton.observed import Observed
+from pytest_triton.probe.cases import stack
 from pytest_triton.probe.codec import as_tensor
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.inputs import InputCase, InputSource
@@ -29,6 +30,10 @@ T = TypeVar("T")
 
 #: A JSON tensor of more elements is text of megabytes.
 MAX_JSON_ELEMENTS = 100_000
+
+
+#: Rows that are drawn for a comparison with the reference, at least.
+DRAWN = 32
 
 
 class Subject(Observed):
@@ -69,12 +74,22 @@ class Subject(Observed):
         return self.cases(model, batch=wanted, version=version)[0]
 
     def batches(self, model: str) -> list[InputCase]:
-        """Requests at batch 1, 2 and the maximum (one request for a model that does not batch)."""
+        """Requests at batch 1, 2 and the maximum, and the best source's cases as they are.
+
+        The rows are drawn with the run's seed where the source says what makes sense, so that
+        nobody can know them before; a model that does not batch gets its cases only.
+        """
+        known = self.cases(model)
         most = self.models[model].max_batch_size
         if most < 1:
-            return self.cases(model)
-        sizes = dict.fromkeys((1, min(2, most), most))
-        return [self.cases(model, batch=size)[at % 2 and -1] for at, size in enumerate(sizes)]
+            return known
+        # Known rows come first: the last ones are those that were drawn.
+        drawn = self.distinct(model, 2 * max(most, DRAWN))
+        made = []
+        for size in dict.fromkeys((1, min(2, most), most)):
+            rows = [drawn[-1 - at % len(drawn)] for at in range(size)]
+            made.append(stack(rows, f"seeded-{size}") if size > 1 else rows[0])
+        return [case for case in known if case.batch <= most] + made
 
     @property
     def failures_have_reasons(self) -> bool:
