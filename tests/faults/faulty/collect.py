@@ -33,8 +33,8 @@ def main() -> None:
     """Collect only; nothing is booted."""
     collector = _Collector()
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", "--pyargs",
-                     "pytest_triton.suites"], plugins=[collector])  # fmt: skip
+        pytest.main(["--rootdir", ".", "-c", "pytest.ini", "--collect-only", "-q", "--pyargs",
+                     "-p", "no:cacheprovider", "pytest_triton.suites"], plugins=[collector])
     print(json.dumps(collector.tests))
 
 

@@ -65,6 +65,7 @@ def judge(
     env.update(environment or {})
     command = [sys.executable, "-m", "pytest", "--pyargs", "pytest_triton.suites",
                "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly",
+               "--rootdir", str(directory), "-c", str(directory / "pytest.ini"),
                "--triton-report", str(directory / "report"), "--triton-seed", str(SEED),
                *arguments]  # fmt: skip
     for node in deselect:
