@@ -18,6 +18,8 @@ def _fails(name: str, module: str, status: int, text: str, source: str, **more: 
     return Case(name, module, str(more.pop("config", config())), source, asks=asks, **more)  # type: ignore[arg-type]
 
 
+_CUBE = np.arange(6, dtype=np.float32).reshape(2, 1, 3, 1)
+
 TYPES = tuple(
     Case(
         f"type_{name.lower()}",
@@ -308,6 +310,56 @@ BATCHING = (
         + io("output", ("y", "FP32", [1], "reshape { shape: [ ] }")),
         "seen: triton.md RSH-01",
         asks=(Ask({"x": f32([1], [2])}, {"y": f32([2], [4])}),),
+    ),
+    Case(
+        "dims_of_one",
+        "Double",
+        config(batch=4, dims="1 3 1"),
+        "seen: triton.md 2",
+        asks=(
+            Ask({"x": _CUBE}, {"y": _CUBE * 2}),
+            Ask({"x": _CUBE[:1]}, {"y": _CUBE[:1] * 2}),
+        ),
+    ),
+    Case(
+        "dim_of_one_with_an_odd_stride",
+        "Transposed",
+        config(batch=4, dims="3 1"),
+        "seen: pytorch-backend.md 6",
+        asks=(
+            Ask(
+                {"x": np.arange(6, dtype=np.float32).reshape(2, 3, 1)},
+                {"y": np.arange(6, dtype=np.float32).reshape(2, 1, 3)},
+            ),
+        ),
+    ),
+    Case(
+        "empty_output",
+        "NoRows",
+        config(),
+        "read",
+        asks=(Ask({"x": X}, {"y": X[:0]}),),
+    ),
+    Case(
+        "result_is_a_view",
+        "Column",
+        config(batch=4, dims="3"),
+        "seen: pytorch-backend.md 6",
+        asks=(
+            Ask(
+                {"x": np.arange(6, dtype=np.float32).reshape(2, 3)},
+                {"y": np.array([[1], [4]], dtype=np.float32)},
+            ),
+        ),
+    ),
+    Case(
+        "same_input_twice",
+        "Subtract",
+        config("left left"),
+        "read: it loads, and no request can be right",
+        asks=(
+            Ask({"left": X}, status=400, text="expected 2 inputs but got 1 inputs", begins=True),
+        ),
     ),
     Case(
         "three_versions",

@@ -185,6 +185,18 @@ class ExtraRow(nn.Module):
         return torch.cat([x, x[:1]])
 
 
+class NoRows(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:0]
+
+
+class Column(nn.Module):
+    """A view with a stride of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 1:2]
+
+
 class Sparse(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.to_sparse()

@@ -21,6 +21,11 @@ class TritonPythonModel:
     @staticmethod
     def auto_complete_config(auto_complete_model_config: Any) -> Any:
         """TorchScript files do not say enough to complete anything."""
+        name = auto_complete_model_config.as_dict().get("name", "")
+        pb_utils.Logger.log_warn(
+            f"skipping model configuration auto-complete for '{name}': not supported for pytorch "
+            "backend"
+        )
         return auto_complete_model_config
 
     def __init__(self) -> None:

@@ -26,17 +26,21 @@ _TAGS = (
 )
 
 
-def value_types(config: Config, plan: Plan) -> dict[int, str]:
+def value_count(config: Config, plan: Plan) -> int:
+    """How many values one call gets: what a request brings, and one for each batch input."""
+    controls = set(plan.positions) - {item.name for item in config.inputs}
+    controls -= {state.input_name for state in config.states or ()}
+    controls -= {name for batch_input in config.batch_inputs for name in batch_input.targets}
+    return len(config.inputs) + len(controls) + len(config.states or ()) + len(config.batch_inputs)
+
+
+def value_types(config: Config, plan: Plan, count: int) -> dict[int, str]:
     """Position in the call -> what arrives there: ``"Tensor"`` or ``"List[str]"``.
 
     Raises :class:`Refusal` for positions that the C++ backend would write past its own memory.
     """
     data_types = {item.name: item.data_type for item in config.inputs}
     data_types.update({state.input_name: state.data_type for state in config.states or ()})
-    count = len(set(plan.positions)) - sum(
-        len(batch_input.targets) for batch_input in config.batch_inputs
-    )
-    count += len(config.batch_inputs)
     arriving: dict[int, str] = {}
     for name, index in plan.positions.items():
         if index >= count:

@@ -7,7 +7,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from torchscript_bytes import make_raw_strings
-from torchscript_call import doomed, make_call, unpack, value_types
+from torchscript_call import doomed, make_call, unpack, value_count, value_types
 from torchscript_config import Config
 from torchscript_inputs import make_collect
 from torchscript_outputs import failure, make_deliver
@@ -28,8 +28,8 @@ def make_executor(config: Config, plan: Plan, module: Any, method: Any, device: 
     import torch
 
     schema = method.schema
-    arriving = value_types(config, plan)
-    width = len(plan.positions)
+    width = value_count(config, plan)
+    arriving = value_types(config, plan, width)
     doom = doomed(plan, schema, arriving, width)
     states = States(config, plan) if config.states else None
     collect = make_collect(config, plan, width, device, states)

@@ -24,7 +24,7 @@ def make_collect(
     ragged = {item.name for item in config.inputs if item.ragged}
     if width == 1 and not (strings or ragged or config.batch_inputs):
         return _collect_one(config.batching, device)
-    from_dlpack, cat, on_cpu = torch._C._from_dlpack, torch.cat, device.type == "cpu"
+    from_dlpack, merge = torch._C._from_dlpack, _make_merge(device)
     positions, batching = plan.positions, config.batching
     plain = not (strings or ragged or config.batch_inputs or states)
     # Two tensors on one position leave another one empty: ``forward`` will refuse that.
@@ -40,8 +40,7 @@ def make_collect(
             return [text for part in parts for text in part]
         if name in ragged:
             parts = [part.reshape(-1) for part in parts]
-        value = parts[0] if len(parts) == 1 else cat(parts)
-        return value if on_cpu else value.to(device)
+        return merge(parts)
 
     def collect_plain(requests: list[Any]) -> tuple[list[Any], list[int]]:
         columns: list[list[Any]] = [[] for _ in range(width)]
@@ -52,8 +51,7 @@ def make_collect(
                 value = from_dlpack(tensor.to_dlpack())
                 columns[positions[tensor.name()]].append(value)
             sizes.append(value.shape[0] if batching and value is not None else 1)
-        values = [parts[0] if len(parts) == 1 else cat(parts) for parts in columns]
-        return values if on_cpu else [value.to(device) for value in values], sizes
+        return [merge(parts) for parts in columns], sizes
 
     def collect(requests: list[Any]) -> tuple[list[Any], list[int]]:
         columns: dict[str, list[Any]] = {}
@@ -87,15 +85,32 @@ def _collect_one(batching: bool, device: Any) -> Collect:
     """One tensor per request: no names to look at."""
     import torch
 
-    from_dlpack, cat, on_cpu = torch._C._from_dlpack, torch.cat, device.type == "cpu"
+    from_dlpack, merge = torch._C._from_dlpack, _make_merge(device)
 
     def collect(requests: list[Any]) -> tuple[list[Any], list[int]]:
         parts = [from_dlpack(request.inputs()[0].to_dlpack()) for request in requests]
-        value = parts[0] if len(parts) == 1 else cat(parts)
         sizes = [part.shape[0] for part in parts] if batching else [1] * len(parts)
-        return [value if on_cpu else value.to(device)], sizes
+        return [merge(parts)], sizes
 
     return collect
+
+
+def _make_merge(device: Any) -> Callable[[list[Any]], Any]:
+    """One tensor on ``device`` out of the parts of all requests."""
+    import torch
+
+    cat = torch.cat
+    if not torch.cuda.is_available():
+        return lambda parts: parts[0] if len(parts) == 1 else cat(parts)
+
+    def merge(parts: list[Any]) -> Any:
+        if len(parts) == 1:
+            return parts[0].to(device)
+        if any(part.device != parts[0].device for part in parts):
+            parts = [part.to(device) for part in parts]
+        return cat(parts).to(device)  # one transfer for the whole batch
+
+    return merge
 
 
 def _shape(tensor: Any, value: Any) -> tuple[int, ...]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from torchscript_config import Config, parse_config
-from torchscript_execute import make_executor
+from torchscript_execute import Execute, make_executor
 from torchscript_load import find_file, load_module
 from torchscript_parameters import Parameters, parse_parameters
-from torchscript_refusal import INTERNAL, INVALID_ARG, Refusal
+from torchscript_refusal import INTERNAL, INVALID_ARG, UNSUPPORTED, Refusal
 from torchscript_schema import make_plan
 
 _MOST_THREADS = 16384
@@ -34,11 +35,15 @@ class Instance:
                 "instance to instance"
             )
         path = find_file(args["model_repository"], args["model_version"], filename, config.name)
-        _apply(parameters)
+        _apply(parameters, device)
         module = load_module(path, device, config.name)
         method = _forward(module, config)
         plan = make_plan(config, method.schema, log.log_warn)
-        self.execute = make_executor(config, plan, module, method, device or torch.device("cpu"))
+        _check_strings(config)
+        execute = make_executor(config, plan, module, method, device or torch.device("cpu"))
+        if parameters.cache_cleaning and torch.cuda.is_available():
+            execute = _with_cache_cleaning(execute)
+        self.execute = execute
 
 
 def _import_torch() -> Any:
@@ -96,13 +101,17 @@ def _set_threads(kind: str, count: int) -> int:
     if kind == "intra":
         torch.set_num_threads(count)
         return torch.get_num_threads()
-    torch.set_num_interop_threads(count)
+    with contextlib.suppress(RuntimeError):  # too late: the first count stays
+        torch.set_num_interop_threads(count)
     return torch.get_num_interop_threads()
 
 
-def _apply(parameters: Parameters) -> None:
+def _apply(parameters: Parameters, device: Any) -> None:
     """Set torch up for the rest of this process: it serves this one instance only."""
     import torch
+
+    if device is not None and device.type == "cuda":
+        torch.cuda.set_device(device)
 
     torch._C._set_graph_executor_optimize(parameters.optimized_execution)
     torch.backends.cudnn.enabled = parameters.cudnn
@@ -119,6 +128,33 @@ def _apply(parameters: Parameters) -> None:
         guard = torch.inference_mode(True)
         guard.__enter__()
         _HELD.append(guard)
+
+
+def _with_cache_cleaning(execute: Execute) -> Execute:
+    import torch
+
+    def execute_and_clean(requests: list[Any]) -> Any:
+        responses = execute(requests)
+        torch.cuda.empty_cache()
+        return responses
+
+    return execute_and_clean
+
+
+def _check_strings(config: Config) -> None:
+    """Stubs built against numpy 1 misread arrays of numpy 2; strings have no other way."""
+    tensors = (*config.inputs, *config.outputs)
+    if all(tensor.data_type != "TYPE_STRING" for tensor in tensors):
+        return
+    import numpy
+
+    sample = numpy.array([b"a", b"bc", b"d"], dtype=numpy.object_)
+    if list(pb_utils.Tensor("sample", sample).shape()) != [3]:
+        raise Refusal(
+            UNSUPPORTED,
+            f"unable to load model '{config.name}', TYPE_STRING needs numpy 1.26 in the Python of "
+            f"this server, which has numpy {numpy.__version__}",
+        )
 
 
 def _forward(module: Any, config: Config) -> Any:

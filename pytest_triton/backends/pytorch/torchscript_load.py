@@ -10,7 +10,7 @@ from torchscript_refusal import INTERNAL, UNAVAILABLE, Refusal
 
 def find_file(repository: str, version: str, filename: str, model: str) -> str:
     """Path of the model file; ``repository`` is the model's own directory."""
-    path = f"{repository.rstrip('/')}/{version}/{filename or 'model.pt'}"
+    path = f"{repository.rstrip('/')}/{version}/{(filename or 'model.pt').removeprefix('/')}"
     if not os.path.exists(path):
         raise Refusal(UNAVAILABLE, f"unable to find '{path}' for model instance '{model}'")
     if os.path.isdir(path):

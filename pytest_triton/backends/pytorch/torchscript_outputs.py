@@ -7,6 +7,7 @@ names, whether a request asked for them or not.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,9 @@ from torchscript_config import BatchOutput, Config
 from torchscript_refusal import INTERNAL, INVALID_ARG, UNSUPPORTED, Refusal
 from torchscript_schema import Plan
 
+#: Set to "host", results leave a GPU in one copy for the whole batch before they are split;
+#: otherwise they stay there, and Triton copies each part to where it is wanted.
+_ROUTE = "PYTEST_TRITON_GPU_OUTPUT"
 #: (elements, requests, batch sizes) -> responses; raises Refusal when all requests fail.
 Deliver = Callable[[list[Any], list[Any], list[int]], list[Any]]
 
@@ -29,9 +33,10 @@ def make_deliver(config: Config, plan: Plan) -> Deliver:
     """Checks, splits and answers; the checks are those of the C++ backend, in its order."""
     import torch
 
-    to_dlpack, split_with_sizes = torch._C._to_dlpack, torch.split_with_sizes
-    tensor_from, respond = pb_utils.Tensor.from_dlpack, pb_utils.InferenceResponse
+    split_with_sizes, respond = torch.split_with_sizes, pb_utils.InferenceResponse
+    to_triton = _make_to_triton()
     batching = config.batching
+    through_host = os.environ.get(_ROUTE) == "host"
     scattered = {name: item for item in config.batch_outputs for name in item.targets}
     hidden = {state.output_name for state in config.states or ()} - {
         item.name for item in config.outputs
@@ -58,9 +63,15 @@ def make_deliver(config: Config, plan: Plan) -> Deliver:
                 f"configuration expects datatype TYPE_{wanted} for output '{name}', model "
                 f"provides TYPE_{actual}",
             )
+        if value.is_cuda:
+            # Triton's copies do not wait for the stream that torch computes on.
+            torch.cuda.current_stream(value.device).synchronize()
+            if through_host:
+                value = value.cpu()
         if value.dim() == 0 and name not in scattered:
             raise Refusal(INVALID_ARG, f"output '{name}' is a scalar which is not supported.")
-        return value
+        # A dimension of 1 may have any stride in torch; Triton wants it regular.
+        return value.view(-1).view(value.shape) if 1 in value.shape else value
 
     def rows(name: str, value: Any, requests: list[Any], sizes: list[int]) -> list[Any]:
         """One part for each request; a Refusal in the place of a part that is missing."""
@@ -89,10 +100,7 @@ def make_deliver(config: Config, plan: Plan) -> Deliver:
             pieces = rows(name, value, requests, sizes)
         else:
             pieces = [value]
-        return [
-            piece if isinstance(piece, Refusal) else tensor_from(name, to_dlpack(piece))
-            for piece in pieces
-        ]
+        return [piece if isinstance(piece, Refusal) else to_triton(name, piece) for piece in pieces]
 
     def deliver(elements: list[Any], requests: list[Any], sizes: list[int]) -> list[Any]:
         if limit >= len(elements):
@@ -122,6 +130,29 @@ def make_deliver(config: Config, plan: Plan) -> Deliver:
         ]
 
     return deliver
+
+
+def _make_to_triton() -> Callable[[str, Any], Any]:
+    """(name, contiguous torch tensor) -> Triton tensor."""
+    import torch
+
+    from_dlpack, to_dlpack = pb_utils.Tensor.from_dlpack, torch._C._to_dlpack
+
+    def direct(name: str, value: Any) -> Any:
+        return from_dlpack(name, to_dlpack(value))
+
+    def by_way_of_numpy(name: str, value: Any) -> Any:
+        if 1 in value.shape:
+            return pb_utils.Tensor(name, value.cpu().numpy())
+        return direct(name, value)
+
+    try:
+        direct("sample", torch.zeros(2, 1, 3))
+    except Exception:
+        # Older releases of torch rewrite the stride of a dimension of 1 in a way that the
+        # Python backend takes for a tensor that is not contiguous.
+        return by_way_of_numpy
+    return direct
 
 
 def _missing(outputs: list[tuple[str, int, str]], given: int) -> None:
