@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from pytest_triton.criteria import Inconclusive
 from pytest_triton.probe.types import MalformedAnswer
 from pytest_triton.subject import Subject
 
+T = TypeVar("T")
+
 #: Seconds within which counters have to show a request that was answered.
-SETTLE = 5.0
+SETTLE = 3.0
+#: Seconds without a change after which counters are taken to be at rest.
+QUIET = 0.1
 FAMILIES = {
     "success": "nv_inference_request_success",
     "failure": "nv_inference_request_failure",
@@ -137,16 +141,30 @@ class Observation:
         raise AssertionError(text)
 
 
+def _settled(read: Callable[[], T]) -> T:
+    """A reading that no longer changes: Triton counts a request after it has answered it."""
+    deadline = time.monotonic() + SETTLE
+    last = read()
+    while time.monotonic() < deadline:
+        time.sleep(QUIET)
+        if (now := read()) == last:
+            break
+        last = now
+    return last
+
+
 def observe(subject: Subject, model: str, send: Callable[[], Counts]) -> Observation:
     """Read the witnesses, send, and read them until they show what was sent (or do not)."""
     with_metrics = subject.has_endpoint("metrics") and not subject.obstacle("metrics")
-    counts, batches = statistics(subject, model)
-    told = metrics(subject, model) if with_metrics else None
+
+    def read() -> tuple[tuple[Counts, Batches], Counts | None]:
+        return statistics(subject, model), metrics(subject, model) if with_metrics else None
+
+    (counts, batches), told = _settled(read)
     sent = send()
     deadline = time.monotonic() + SETTLE
     while True:
-        after, after_batches = statistics(subject, model)
-        after_told = metrics(subject, model) if with_metrics else None
+        (after, after_batches), after_told = read()
         seen = Observation(
             sent,
             after - counts,

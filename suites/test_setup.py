@@ -47,6 +47,8 @@ def test_grpc(triton_subject: Subject) -> None:
     grpc = triton_subject.grpc
     assert grpc is not None
     assert grpc.live(), "ServerLive answers false"
+    if triton_subject.was_ready:  # else one broken model would fail this clause too
+        assert grpc.ready(), "ServerReady answers false, over HTTP the server is ready"
     over_grpc, over_http = grpc.server_metadata(), triton_subject.http.server_metadata()
     for key in ("name", "version"):
         assert over_grpc.get(key) == over_http.get(key), f"{key} differs between gRPC and HTTP"
