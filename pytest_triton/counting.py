@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 from pytest_triton.criteria import Inconclusive
+from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.types import MalformedAnswer
 from pytest_triton.subject import Subject
 
@@ -107,8 +108,10 @@ class Observation:
 
     sent: Counts
     by_statistics: Counts
+    #: None: there is no metrics page, or it cannot be read (``trouble`` says why).
     by_metrics: Counts | None
     batches: Batches
+    trouble: str = ""
 
     def disagreement(self, witness: Counts | None, name: str) -> str | None:
         """How a witness contradicts the client in exact counters; None: it does not."""
@@ -127,6 +130,8 @@ class Observation:
         agree against the client are no proof of a wrong counter.
         """
         witnesses = {"statistics": self.by_statistics, "metrics": self.by_metrics}
+        if witnesses[name] is None:
+            raise AssertionError(f"the {name} cannot be read: {self.trouble}")
         text = self.disagreement(witnesses[name], name)
         if text is None:
             return
@@ -157,8 +162,16 @@ def observe(subject: Subject, model: str, send: Callable[[], Counts]) -> Observa
     """Read the witnesses, send, and read them until they show what was sent (or do not)."""
     with_metrics = subject.has_endpoint("metrics") and not subject.obstacle("metrics")
 
+    trouble = ""
+
     def read() -> tuple[tuple[Counts, Batches], Counts | None]:
-        return statistics(subject, model), metrics(subject, model) if with_metrics else None
+        nonlocal trouble
+        told = None
+        try:
+            told = metrics(subject, model) if with_metrics else None
+        except SubjectFault as fault:  # a clause about statistics does not care
+            trouble = str(fault)
+        return statistics(subject, model), told
 
     (counts, batches), told = _settled(read)
     sent = send()
@@ -170,6 +183,7 @@ def observe(subject: Subject, model: str, send: Callable[[], Counts]) -> Observa
             after - counts,
             after_told - told if after_told is not None and told is not None else None,
             after_batches - batches,
+            trouble,
         )
         agreed = not (
             seen.disagreement(seen.by_statistics, "")
