@@ -58,8 +58,7 @@ def write_models(repository: Path) -> None:
         "max_batch_size: 0\n"
         + _tensors("input", *[(f"IN_{kind}", kind, "-1") for kind in TYPES])
         + _tensors("output", *[(f"OUT_{kind}", kind, "-1") for kind in TYPES]),
-        one
-        + "**tensors):\n        return {'OUT' + n[2:]: v for n, v in tensors.items()}\n",
+        one + "**tensors):\n        return {'OUT' + n[2:]: v for n, v in tensors.items()}\n",
     )
     _write(
         repository,
