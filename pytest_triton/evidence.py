@@ -65,7 +65,7 @@ class Evidence:
             data = json.dumps(plain, indent=1, default=str).encode()
         if self._directory is None:
             return None
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "evidence"
+        safe = _file_name(name)
         relative = f"evidence/{self.clause or 'tests'}/{safe}"
         target = self._directory / relative
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,3 +109,14 @@ class Evidence:
         if self._open:
             reasons = "\n".join(f"{name}: {hole.reason}" for name, hole in self._open)
             raise NotAssessed(self._open[0][1].code, reasons)
+
+
+def _file_name(name: str) -> str:
+    """A file name for any name; where it has to differ, a digest keeps two names apart."""
+    name = name.replace(" ", "_")
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
+    if safe == name and len(safe) <= 120:
+        return safe
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    stem, dot, suffix = safe[-120:].partition(".") if len(safe) > 120 else safe.partition(".")
+    return f"{stem or 'evidence'}-{digest}{dot}{suffix}"
