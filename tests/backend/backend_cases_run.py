@@ -358,7 +358,12 @@ BATCHING = (
         config("left left"),
         "read: it loads, and no request can be right",
         asks=(
-            Ask({"left": X}, status=400, text="expected 2 inputs but got 1 inputs", begins=True),
+            Ask(
+                {"left": X},
+                status=400,
+                text="[request id: <id_unknown>] expected 2 inputs but got 1 inputs",
+                begins=True,
+            ),
         ),
     ),
     Case(

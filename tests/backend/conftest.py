@@ -32,13 +32,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
     repository = tmp_path_factory.mktemp("backend") / "repository"
     build(repository, CASES)
     log = repository.parent / "server.log"
+    release = os.environ.get("PYTEST_TRITON_TEST_RELEASE", "24.10")
     spec = ServerSpec(
         repository=repository,
         models=(),
-        release=os.environ.get("PYTEST_TRITON_TEST_RELEASE", "24.10"),
+        release=release,
         device="cpu",
         server_args=("--disable-auto-complete-config",),
         log_path=log,
     )
     with embedded(spec, tolerant=True) as deployment:
-        yield Table(deployment.http_url, deployment.grpc_url or "", repository, log)
+        yield Table(deployment.http_url, deployment.grpc_url or "", repository, log, release)

@@ -69,7 +69,8 @@ def test_too_few_rows_fail_only_who_gets_none(table: Table) -> None:
     asks = [{"x": f32([1, 2])}, {"x": f32([3, 4])}, {"x": f32([5, 6])}]
     with loaded(table, "together_one_row") as probe:
         answers = together(table, "together_one_row", asks)
-        assert executions(probe, "together_one_row") == 1
+        if table.release != "23.10":  # which does not count an execution that failed in part
+            assert executions(probe, "together_one_row") == 1
     failed = [answer for answer in answers if isinstance(answer, RequestFailed)]
     good = [
         (ask, answer)
@@ -78,7 +79,7 @@ def test_too_few_rows_fail_only_who_gets_none(table: Table) -> None:
     ]
     assert len(good) == 1
     np.testing.assert_array_equal(good[0][1]["y"], good[0][0]["x"])
-    assert {answer.status for answer in failed} == {501}
+    assert {answer.status for answer in failed} == {table.status(501)}
     assert sorted(answer.message for answer in failed) == [
         "[request id: <id_unknown>] failed to split the output tensor 'y' in responses: expected "
         f"batch size of atleast {wanted} in model output, got 1"
@@ -90,7 +91,7 @@ def test_an_exception_fails_the_whole_batch(table: Table) -> None:
     asks = [{"x": f32([1, 2])}, {"x": f32([-3, 4], [5, 6])}]
     with loaded(table, "together_raises"):
         answers = together(table, "together_raises", asks)
-    assert [answer.status for answer in answers] == [500, 500]
+    assert [answer.status for answer in answers] == [table.status(500)] * 2
     assert answers[0].message == answers[1].message
     assert "negative value" in answers[0].message
 
