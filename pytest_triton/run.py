@@ -64,6 +64,7 @@ class Run:
         try:
             catalogue = load()
             self.config.hook.pytest_triton_catalogue(catalogue=catalogue, config=self.config)
+            catalogue.check()
             waivers = (
                 read(self.settings.waivers, catalogue.clauses, dt.date.today())
                 if self.settings.waivers
@@ -273,6 +274,7 @@ class Run:
         from pytest_triton.grade.record import build
 
         self.card.subject = self.card.subject or self.config.stash.get(keys.SUBJECT, {})
+        complete = complete and not self.card.holes()
         report = build(
             self.card,
             command=["pytest", *map(str, self.config.invocation_params.args)],
@@ -285,10 +287,21 @@ class Run:
             },
             notes=self._notes,
         )
+        return self._amended(report)
+
+    def _amended(self, report: dict[str, Any]) -> dict[str, Any]:
+        """What hooks add to the report; what was decided stays."""
+        amended = copy.deepcopy(report)
+        try:
+            self.config.hook.pytest_triton_update_report(report=amended, config=self.config)
+        except Exception as error:
+            text = f"hook pytest_triton_update_report: {type(error).__name__}: {error}"
+            report["notes"].append(text)
+            report["verdict"]["reasons"].append(text)
+            report["verdict"]["exit_status"] = 1
+            return report
         decided = ("schema_version", "complete", "verdict", "criteria", "clauses")
-        kept = copy.deepcopy({key: report[key] for key in decided})
-        self.config.hook.pytest_triton_update_report(report=report, config=self.config)
-        return report | kept
+        return amended | {key: report[key] for key in decided}
 
 
 def clause_id(item: pytest.Item) -> str | None:

@@ -131,6 +131,23 @@ class Catalogue:
                     raise CatalogueError(f"{origin}: {clause.id} names no criterion {name!r}")
             self.clauses[clause.id] = clause
 
+    def check(self) -> None:
+        """CatalogueError if a clause or criterion of ours was taken out or changed."""
+        own = _own()
+        pairs: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = (
+            (own.criteria, self.criteria),
+            (own.clauses, self.clauses),
+        )
+        changed = [
+            name for ours, here in pairs for name, entry in ours.items() if here.get(name) != entry
+        ]
+        if changed:
+            raise CatalogueError(
+                f"pytest_triton_catalogue changed {', '.join(changed[:5])}",
+                "the hook can add criteria and clauses, and leaves ours as they are; "
+                "--triton-scope and --triton-waivers limit what counts",
+            )
+
     def add_file(self, path: Path) -> None:
         """Add a TOML file of the same tables."""
         try:

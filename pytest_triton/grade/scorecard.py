@@ -42,6 +42,15 @@ class Scorecard:
                 counts[result.status.value] = counts.get(result.status.value, 0) + 1
         return counts
 
+    def holes(self) -> list[str]:
+        """Clauses in scope of which a test was deselected, not selected, or not come to."""
+        codes = (Reason.DESELECTED.value, Reason.NOT_RUN.value)
+        return [
+            name
+            for name, result in self.results().items()
+            if result.reason_code in codes and self.in_scope(self.catalogue.clauses[name])
+        ]
+
     def results(self) -> dict[str, Result]:
         """A result for every clause of the catalogue, waivers applied."""
         results = {name: self._result(clause) for name, clause in self.catalogue.clauses.items()}
