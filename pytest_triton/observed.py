@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: A JSON tensor of more elements is text of megabytes.
-MAX_JSON_ELEMENTS = 100_000
 
 
 class Observed:
@@ -196,10 +194,10 @@ class Observed:
 
     def _metrics(self) -> str | None:
         try:
-            self.metrics_page()
+            status = self.metrics_page().status
         except SubjectFault as error:
             return f"the metrics endpoint does not answer: {error}"
-        return None
+        return None if status == 200 else f"the metrics endpoint answers {status}"
 
 
 def _numeric(version: str) -> int:

@@ -17,7 +17,7 @@ from pytest_triton.probe.codec import as_tensor
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.inputs import InputCase, InputSource
 from pytest_triton.probe.message import encode_infer
-from pytest_triton.probe.types import HttpAnswer, InferResult, RequestFailed
+from pytest_triton.probe.types import HttpAnswer, InferResult, ProbeError, RequestFailed
 from pytest_triton.repository.layout import model_directory
 from pytest_triton.repository.reference import reference_models
 from pytest_triton.settings import Settings
@@ -111,13 +111,28 @@ class Subject(Observed):
         try:
             answer: InferResult = (protocol or self.http).infer(model, case.inputs, **keywords)
         except RequestFailed as error:
-            if case.provenance != "generated":
-                raise
+            self.excuse(model, case, str(error))
+            raise
+        return answer
+
+    def excuse(self, model: str, case: InputCase, refusal: str) -> None:
+        """NotAssessed if a refusal may be the inputs' fault: generated, and accepted nowhere."""
+        if case.provenance == "generated" and not self._accepts(model, case):
             raise NotAssessed(
                 Reason.NO_INPUTS,
-                f"{model} refuses generated inputs ({error}): give --triton-inputs FILE",
-            ) from None
-        return answer
+                f"{model} refuses generated inputs ({refusal}): give --triton-inputs FILE",
+            )
+
+    def _accepts(self, model: str, case: InputCase) -> bool:
+        """Whether the plainest request with these inputs is answered over one of the protocols."""
+        for protocol in (self.http, self.grpc):
+            try:
+                if protocol is not None:
+                    protocol.infer(model, case.inputs)
+                    return True
+            except ProbeError:
+                continue
+        return False
 
     def load(self, model: str) -> None:
         """Load a model, with the deadline of a boot: an import of torch may be part of it."""

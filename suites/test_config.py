@@ -68,7 +68,7 @@ def test_metadata(triton_subject: Subject, triton_evidence: Evidence) -> None:
             for direction in ("inputs", "outputs"):
                 tensors = [(t.get("name"), t.get("datatype")) for t in metadata.get(direction, [])]
                 expected = [(t.name, t.datatype) for t in declared[direction]]
-                assert sorted(tensors) == sorted(expected), (
+                assert tensors == expected, (
                     f"{direction} {tensors}, configured are {expected}"
                 )
 
@@ -114,6 +114,11 @@ def test_unknown_model(triton_subject: Subject, what: str) -> None:
 
 @pytest.mark.clause("CFG-01")
 def test_config_parses(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    ready = {str(e.get("name")) for e in triton_subject.index() if e.get("state") == "READY"}
+    for name in sorted(ready & set(triton_subject.expected) - set(triton_subject.models)):
+        with triton_evidence.case(name):  # no other clause can judge such a model
+            triton_subject.http.model_config(name)
+            raise AssertionError("its configuration cannot be read")
     for name in triton_subject.models:
         with triton_evidence.case(name):
             config = parse_served(triton_subject.http.model_config(name))

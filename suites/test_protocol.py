@@ -95,6 +95,7 @@ def test_a_hundred_calls(triton_subject: Subject, triton_evidence: Evidence) -> 
 
 @pytest.mark.clause("BIN-02")
 def test_binary(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    as_json = {name for name, _ in triton_subject.json_cases()}
     for name, case in triton_subject.unary_cases():
         with triton_evidence.case(name):
             everything = triton_subject.answer(name, case)
@@ -108,6 +109,10 @@ def test_binary(triton_subject: Subject, triton_evidence: Evidence) -> None:
                     assert size == listed[output].nbytes, (
                         f"{output}: {size} bytes for {list(listed[output].shape)} of {datatype}"
                     )
+            if name in as_json:
+                answer = post_json(triton_subject, name, json_request(case), case)
+                text = mismatch(everything.outputs, json_arrays(answer))
+                assert not text, f"binary and JSON differ: {text}"
             if not case.expected:
                 continue
             text = mismatch(listed.outputs, case.expected, rtol=case.rtol, atol=case.atol)
