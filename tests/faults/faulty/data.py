@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pytest_triton.criteria import load
+from pytest_triton.criteria.catalogue import PREREQUISITES
+
 from .edits import Edit
 from .proxy.rules import rule
 
@@ -54,7 +57,8 @@ class Fault:
     what: str
     #: Pattern that the clause's reason has to match.
     reason: str
-    #: Clauses that may fail too, and clauses that may be blocked by it.
+    #: Clauses that may fail too, and clauses that may be blocked or not applicable because of
+    #: it; "after:live" names all that come after that prerequisite.
     companions: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     #: Slow clauses (measured, or with a server of their own) that run here; the others are
@@ -67,6 +71,20 @@ class Fault:
     #: Changes of the repository (kind server: of what is served, not of what is judged).
     edit: tuple[Edit, ...] = ()
     server: ServerFault = field(default_factory=ServerFault)
+
+    @property
+    def consequences(self) -> set[str]:
+        """The clauses that may be blocked or not applicable."""
+        named = set()
+        for name in self.blocked:
+            kind, colon, prerequisite = name.partition(":")
+            if not colon:
+                named.add(name)
+            elif kind == "after" and prerequisite in PREREQUISITES:
+                named |= {c.id for c in load().clauses.values() if prerequisite in c.after}
+            else:
+                raise ValueError(f"blocked: {name!r} is neither a clause nor after:PREREQUISITE")
+        return named
 
     @property
     def id(self) -> str:

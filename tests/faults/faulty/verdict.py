@@ -10,7 +10,8 @@ from .data import Fault
 from .judge import Judged
 
 Statuses = Mapping[str, tuple[str, str | None]]
-DESELECTED = ("not_assessed", "deselected")
+#: What a clause may become because another one fails.
+CONSEQUENCES = (("not_assessed", "blocked"), ("not_assessed", "not_applicable"))
 
 
 def complaints(fault: Fault, judged: Judged, healthy: Statuses) -> list[str]:
@@ -25,12 +26,13 @@ def complaints(fault: Fault, judged: Judged, healthy: Statuses) -> list[str]:
         found.append(f"{fault.clause} is {status}, not fail ({fault.what}): {reason}")
     elif not re.search(fault.reason, reason, re.DOTALL):
         found.append(f"{fault.clause} fails with another reason than {fault.reason!r}: {reason}")
+    blocked = fault.consequences
     for name, told in judged.statuses.items():
         if name == fault.clause or told == healthy.get(name) or name in fault.run:
             continue
         if name in fault.companions and told[0] == "fail":
             continue
-        if name in fault.blocked and told == ("not_assessed", "blocked"):
+        if name in blocked and told in CONSEQUENCES:
             continue
         text = judged.clause(name)["reason"].strip()[:400]
         found.append(f"{name} is {_shown(told)}, healthy is {_shown(healthy.get(name))}: {text}")

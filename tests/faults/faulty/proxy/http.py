@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -85,6 +86,9 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self._body()
         on, path = self.server.on, self.path
+        for one in self.server.state.rules:
+            if on == "http":
+                one.arm(path, body)
         active = [
             one
             for one in self.server.state.rules
@@ -112,7 +116,12 @@ class Handler(BaseHTTPRequestHandler):
         if any(one.rule.respond for one in active):
             status, headers, answer = 200, [("Content-Type", "application/json")], b""
         else:
-            status, headers, answer = self._ask(asked, sent)
+            with ExitStack() as turns:
+                for one in active:
+                    if one.rule.serial:
+                        turns.enter_context(one.turn)
+                        one.did(True)
+                status, headers, answer = self._ask(asked, sent)
         cut, shut, delay = 0, False, 0.0
         for one in active:
             rule = one.rule
@@ -145,6 +154,8 @@ class Handler(BaseHTTPRequestHandler):
             status, headers, answer = one.remember(self.path, (status, headers, answer))
             if rule.cached:
                 headers, answer = _with_id_of(headers, answer, body)
+        if rule.previous:
+            status, headers, answer = one.exchange(self.path, (status, headers, answer))
         if rule.status != "":
             status = int(rule.status)
         lowered = {name.lower(): value for name, value in headers}

@@ -27,6 +27,8 @@ class Rule:
     answer: str = ""
     #: The status that the server gave: 200, or "NOT_FOUND" (gRPC; "OK" for none).
     given: int | str = ""
+    #: Holds only once a request on the path ``[0]`` had a body with the pattern ``[1]`` in it.
+    armed_by: tuple[str, str] | None = None
     #: Leave the first matches alone, then take every n-th, and no more than so many.
     skip: int = 0
     every: int = 1
@@ -40,6 +42,8 @@ class Rule:
     ask: dict[str, Any] = field(default_factory=dict)
     #: Ask the server so many times more, and throw those answers away.
     repeat: int = 0
+    #: One request at a time (HTTP).
+    serial: bool = False
     #: Do not ask the server at all.
     respond: bool = False
 
@@ -53,6 +57,8 @@ class Rule:
     stale: bool = False
     #: As stale, but its id is that of the request.
     cached: bool = False
+    #: Give the answer of the request before, of the same path (HTTP).
+    previous: bool = False
     status: int | str = ""
     header: dict[str, str] = field(default_factory=dict)
     body: str | None = None
@@ -120,12 +126,22 @@ class Active:
         self._taken = 0
         self._lock = threading.Lock()
         self._memory: dict[str, Any] = {}
+        self.armed = rule.armed_by is None
+        self.turn = threading.Lock()
+
+    def arm(self, path: str, body: bytes) -> None:
+        """Look whether a request is the one that the rule waits for."""
+        if not self.armed and self.rule.armed_by:
+            where, what = self.rule.armed_by
+            if re.search(where, path) and re.search(what.encode(), body):
+                self.armed = True
 
     def wants(self, on: str, method: str, path: str, request: str) -> bool:
         """Whether the request is one that the rule is about."""
         rule = self.rule
         return (
             rule.on == on
+            and self.armed
             and (not rule.method or rule.method == method)
             and re.search(rule.path, path) is not None
             and (not rule.request or re.search(rule.request, request, re.DOTALL) is not None)
@@ -151,6 +167,13 @@ class Active:
         """The value that was first seen under a key."""
         with self._lock:
             return self._memory.setdefault(key, value)
+
+    def exchange(self, key: str, value: Any) -> Any:
+        """Keep a value; the one that was kept before, or the same for the first."""
+        with self._lock:
+            before = self._memory.get(key, value)
+            self._memory[key] = value
+            return before
 
     def did(self, changed: bool, trouble: str = "") -> None:
         """Note what came of it."""
@@ -242,7 +265,11 @@ def change_body(
         if did:
             body, changed = text.encode(), True
     for pattern, replacement in rule.replace:
-        made = re.sub(pattern.encode(), replacement.encode(), body, flags=re.MULTILINE)
-        changed |= made != body
-        body = made
+        length = headers.get(tensors.HEADER)
+        cut = int(length) if length else len(body)
+        head = re.sub(pattern.encode(), replacement.encode(), body[:cut], flags=re.MULTILINE)
+        changed |= head != body[:cut]
+        body = head + body[cut:]
+        if length:
+            headers[tensors.HEADER] = str(len(head))
     return body, changed

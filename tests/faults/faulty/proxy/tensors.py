@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,12 @@ def apply(outputs: list[Output], operation: dict[str, Any]) -> bool:
     return changed
 
 
+def _each(values: np.ndarray, change: Callable[[bytes], bytes]) -> np.ndarray:
+    made = np.empty_like(values)
+    made.reshape(-1)[:] = [change(item) for item in values.reshape(-1)]
+    return made
+
+
 def _same(one: np.ndarray, other: np.ndarray) -> bool:
     return one.shape == other.shape and pack(one) == pack(other)
 
@@ -162,6 +169,10 @@ def _values(values: np.ndarray, operation: dict[str, Any]) -> np.ndarray:
         return np.repeat(values[:1], len(values), axis=0)
     if kind == "flip":  # the values of each row
         return np.flip(values, axis=-1).copy()
+    if kind == "unlabel":  # "0.9:3:cat" -> "0.9:3"
+        return _each(values, lambda item: b":".join(item.split(b":")[:2]))
+    if kind == "relabel":  # every class is called the same
+        return _each(values, lambda item: b":".join([*item.split(b":")[:2], b"thing"]))
     if text:
         return values
     if kind == "scale":
