@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
@@ -51,27 +50,14 @@ class Protocols:
 class TritonClient(Protocols):
     """HTTP by default (``client.infer``), gRPC as ``client.grpc.infer``."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self.deployment = deployment
-        self.http = Protocols(HttpProbe(deployment.http_url, headers=deployment.headers))
-        super().__init__(self.http.probe)
-        self._grpc: Protocols | None = None
+    def __init__(self, http: HttpProbe, grpc: GrpcProbe | None) -> None:
+        super().__init__(http)
+        self.http = Protocols(http)
+        self._grpc = Protocols(grpc) if grpc else None
 
     @property
     def grpc(self) -> Protocols:
         """The same over gRPC. Raises ToolError where no endpoint is known."""
         if self._grpc is None:
-            if not self.deployment.grpc_url:
-                raise ToolError("no gRPC endpoint is known", "give --triton-grpc-url HOST:PORT")
-            self._grpc = Protocols(
-                GrpcProbe(self.deployment.grpc_url, headers=self.deployment.headers)
-            )
+            raise ToolError("no gRPC endpoint is known", "give --triton-grpc-url HOST:PORT")
         return self._grpc
-
-    def __enter__(self) -> TritonClient:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.probe.close()
-        if self._grpc is not None:
-            self._grpc.probe.close()

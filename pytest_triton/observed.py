@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -12,6 +15,8 @@ from pytest_triton.deployment import Deployment
 from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
+from pytest_triton.probe.pace import Pace
+from pytest_triton.probe.tls import grpc_credentials, ssl_context
 from pytest_triton.probe.types import HttpAnswer, ProbeError
 from pytest_triton.releases import release_of
 from pytest_triton.served_model import ServedModel
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Environment variable in the workers of pytest-xdist: a directory that they all share.
+RUN_DIRECTORY = "PYTEST_TRITON_RUN_DIRECTORY"
 
 
 class Observed:
@@ -30,9 +37,23 @@ class Observed:
     def __init__(self, deployment: Deployment, settings: Settings) -> None:
         self.deployment = deployment
         self.settings = settings
-        headers = deployment.headers
-        self.http = HttpProbe(deployment.http_url, headers=headers)
-        self.grpc = GrpcProbe(deployment.grpc_url, headers=headers) if deployment.grpc_url else None
+        files = settings.tls_ca, settings.tls_cert, settings.tls_key
+        gentle = deployment.kind == "endpoint" and settings.allow_load is None
+        self.pace = Pace(file=shared_pace()) if gentle else None
+        self._http_options: dict[str, Any] = {
+            "headers": deployment.headers,
+            "ssl_context": ssl_context(*files),
+            "pace": self.pace,
+        }
+        self.http = HttpProbe(deployment.http_url, **self._http_options)
+        self.grpc = None
+        if deployment.grpc_url:
+            self.grpc = GrpcProbe(
+                deployment.grpc_url,
+                headers=deployment.headers,
+                credentials=grpc_credentials(*files),
+                pace=self.pace,
+            )
         self._memory: dict[str, Any] = {}
 
     def close(self) -> None:
@@ -40,6 +61,8 @@ class Observed:
         self.http.close()
         if self.grpc:
             self.grpc.close()
+        if self.pace:
+            self.pace.close()
 
     def _once(self, key: str, make: Callable[[], T]) -> T:
         if key not in self._memory:
@@ -127,14 +150,15 @@ class Observed:
     def metrics_page(self) -> HttpAnswer:
         """The metrics page as it is on the wire."""
         url = urlsplit(str(self.deployment.metrics_url))
-        with HttpProbe(f"{url.scheme}://{url.netloc}", headers=self.deployment.headers) as probe:
+        with HttpProbe(f"{url.scheme}://{url.netloc}", **self._http_options) as probe:
             return probe.request("GET", url.path or "/metrics")
 
     def scrape(self) -> Scrape:
         """The metrics now. Raises a fault of the subject."""
         from pytest_triton.monitor.metrics import scrape
 
-        return scrape(str(self.deployment.metrics_url), headers=self.deployment.headers)
+        with self.pace or nullcontext():
+            return scrape(str(self.deployment.metrics_url), headers=self.deployment.headers)
 
     def has_endpoint(self, name: str) -> bool:
         """Whether a URL is known for ``grpc`` or ``metrics``."""
@@ -202,3 +226,9 @@ class Observed:
 
 def _numeric(version: str) -> int:
     return int(version) if version.isdigit() else -1
+
+
+def shared_pace() -> Path | None:
+    """The file by which the workers of pytest-xdist take turns; None in a single process."""
+    directory = os.environ.get(RUN_DIRECTORY)
+    return Path(directory) / "pace" if directory else None

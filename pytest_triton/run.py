@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import os
 import sys
 import time
 from collections.abc import Generator
@@ -42,6 +43,8 @@ class Run:
         self.config = config
         self.settings = settings
         self.is_worker = hasattr(config, "workerinput")
+        if self.is_worker and (shared := config.workerinput.get("triton_shared")):
+            os.environ["PYTEST_TRITON_RUN_DIRECTORY"] = shared["directory"]
         self.started = now()
         self._clock = time.monotonic()
         self._notes: list[str] = []

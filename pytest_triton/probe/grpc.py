@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import grpc
@@ -12,7 +13,13 @@ from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
 from pytest_triton.errors import ToolError
 from pytest_triton.probe.connection import MAX_BYTES
-from pytest_triton.probe.protobuf import infer_request, infer_result, to_plain
+from pytest_triton.probe.protobuf import (
+    Version,
+    infer_request,
+    infer_result,
+    server_version,
+    to_plain,
+)
 from pytest_triton.probe.types import ConnectionFailed, InferResult, Inputs, RequestFailed
 
 T = TypeVar("T")
@@ -47,7 +54,9 @@ class GrpcProbe:
         timeout: float = 10.0,
         credentials: Any = None,
         limit: int = MAX_BYTES,
+        pace: AbstractContextManager[Any] | None = None,
     ) -> None:
+        self._pace = pace or nullcontext()
         scheme, _, rest = url.rpartition("://")
         if scheme not in ("", "grpc", "grpcs", "http", "https") or not rest:
             raise ToolError(f"{url!r} is no URL of a server", "give one like 127.0.0.1:8001")
@@ -67,6 +76,7 @@ class GrpcProbe:
             )
         else:
             self._channel = grpc.insecure_channel(self.url, options)
+        self._version: Version | None = None
         self._stub = pb_grpc.GRPCInferenceServiceStub(self._channel)
 
     def __enter__(self) -> GrpcProbe:
@@ -82,7 +92,8 @@ class GrpcProbe:
     def _call(self, method: Callable[..., T], request: Any, timeout: float | None = None) -> T:
         limit = self._timeout if timeout is None else timeout
         try:
-            return method(request, timeout=limit, metadata=self._metadata)
+            with self._pace:
+                return method(request, timeout=limit, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _translate(error, self.url, limit) from None
 
@@ -123,12 +134,21 @@ class GrpcProbe:
     def model_config(self, model: str, version: str = "") -> dict[str, Any]:
         """The configuration as served, defaults filled in."""
         request = pb.ModelConfigRequest(name=model, version=str(version))
-        return to_plain(self._call(self._stub.ModelConfig, request).config)
+        config = self._call(self._stub.ModelConfig, request).config
+        return to_plain(config, self._server_version())
 
     def statistics(self, model: str = "", version: str = "") -> dict[str, Any]:
         """``{"model_stats": [...]}``; of every model when none is named."""
         request = pb.ModelStatisticsRequest(name=model, version=str(version))
-        return to_plain(self._call(self._stub.ModelStatistics, request))
+        return to_plain(self._call(self._stub.ModelStatistics, request), self._server_version())
+
+    def _server_version(self) -> Version:
+        if self._version is None:
+            try:
+                self._version = server_version(self.server_metadata()["version"])
+            except RequestFailed:  # a restricted protocol: show every field
+                self._version = server_version("")
+        return self._version
 
     # -- repository control
 
@@ -223,6 +243,7 @@ class GrpcProbe:
     ) -> Iterator[InferResult]:
         """Several requests on one stream. A response that is an error raises RequestFailed."""
         limit = self._timeout if timeout is None else timeout
+        self._pace.__enter__()
         call = self._stub.ModelStreamInfer(iter(requests), timeout=limit, metadata=self._metadata)
         try:
             for response in call:
@@ -233,6 +254,7 @@ class GrpcProbe:
             raise _translate(error, self.url, limit) from None
         finally:
             call.cancel()
+            self._pace.__exit__(None, None, None)
 
     def call(self, method: str, request: Any, *, timeout: float | None = None) -> Any:
         """Any unary method of the service with a message of one's own making."""

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from urllib.parse import quote
 
@@ -31,7 +32,8 @@ def model_path(model: str, version: str = "") -> str:
 class HttpProbe:
     """Calls over HTTP. Thread-safe; usable as a context manager.
 
-    ``timeout`` (seconds) covers one whole call. Raises RequestFailed for an error answer,
+    ``timeout`` (seconds) covers one whole call. ``pace`` is entered around every call (a
+    :class:`~pytest_triton.probe.pace.Pace`). Raises RequestFailed for an error answer,
     ConnectionFailed when no whole answer arrived, MalformedAnswer when it is not what the
     protocol says.
     """
@@ -44,7 +46,9 @@ class HttpProbe:
         timeout: float = 10.0,
         ssl_context: Any = None,
         limit: int = MAX_BYTES,
+        pace: AbstractContextManager[Any] | None = None,
     ) -> None:
+        self._pace = pace or nullcontext()
         self._transport = Transport(url, ssl_context=ssl_context, limit=limit)
         self._headers = dict(headers)
         self._timeout = timeout
@@ -74,13 +78,14 @@ class HttpProbe:
         timeout: float | None = None,
     ) -> HttpAnswer:
         """Any request; never raises on a status. The body comes as it was on the wire."""
-        return self._transport.request(
-            method,
-            path,
-            body=body,
-            headers={**self._headers, **(headers or {})},
-            timeout=self._timeout if timeout is None else timeout,
-        )
+        with self._pace:
+            return self._transport.request(
+                method,
+                path,
+                body=body,
+                headers={**self._headers, **(headers or {})},
+                timeout=self._timeout if timeout is None else timeout,
+            )
 
     def _ok(
         self, method: str, path: str, body: bytes | None = None, timeout: float | None = None
@@ -220,7 +225,7 @@ class HttpProbe:
     ) -> Iterator[dict[str, Any]]:
         """Server-sent events as they come, each parsed; the timeout covers the whole stream."""
         body = json.dumps(dict(payload)).encode("utf-8")
-        with self._transport.open(
+        with self._pace, self._transport.open(
             "POST",
             f"{model_path(model, version)}/generate_stream",
             body=body,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
@@ -31,22 +32,48 @@ _TYPED_FIELD = {
 }
 
 
-def to_plain(message: Any) -> dict[str, Any]:
+# Fields that always show, and the server that first had them: the client's messages are
+# newer than many a server, and what a server does not know must not seem to come from it.
+# (2.39 lacks the first two and 2.48 has them: the release in between is read, not tried.)
+_SINCE: dict[tuple[str, str], tuple[int, int]] = {
+    ("ModelStatistics", "response_stats"): (2, 42),
+    ("ModelConfig", "runtime"): (2, 40),
+    ("ModelInput", "is_non_linear_format_io"): (2, 49),
+    ("ModelOutput", "is_non_linear_format_io"): (2, 49),
+    ("ModelEnsembling", "max_inflight_requests"): (2, 63),
+}
+
+Version: TypeAlias = tuple[int, int]
+
+
+def server_version(text: str) -> Version:
+    """(2, 51) out of "2.51.0"; the newest there can be when it is no version."""
+    match = re.match(r"(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else (9999, 0)
+
+
+def to_plain(message: Any, version: Version = (9999, 0)) -> dict[str, Any]:
     """A message as HTTP's JSON shows it: every plain field, enums by name, 64-bit ints as ints.
 
-    Sub-messages appear only when set, as in Triton's own JSON.
+    Sub-messages appear only when set, as in Triton's own JSON; unset fields that a server
+    of ``version`` does not know are left out.
     """
     plain: dict[str, Any] = {}
     present = {field.name for field, _ in message.ListFields()}
     for field in message.DESCRIPTOR.fields:
+        since = _SINCE.get((message.DESCRIPTOR.name, field.name))
+        if since is not None and version < since and field.name not in present:
+            continue
         value = getattr(message, field.name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             inner = field.message_type.fields_by_name["value"]
-            plain[field.name] = {str(key): _plain_value(inner, value[key]) for key in value}
+            plain[field.name] = {
+                str(key): _plain_value(inner, value[key], version) for key in value
+            }
         elif _is_repeated(field):
-            plain[field.name] = [_plain_value(field, item) for item in value]
+            plain[field.name] = [_plain_value(field, item, version) for item in value]
         elif field.name in present or not field.has_presence:
-            plain[field.name] = _plain_value(field, value)
+            plain[field.name] = _plain_value(field, value, version)
     return plain
 
 
@@ -58,9 +85,9 @@ def _is_repeated(field: Any) -> bool:
     return bool(repeated)
 
 
-def _plain_value(field: Any, value: Any) -> Any:
+def _plain_value(field: Any, value: Any, version: Version) -> Any:
     if field.message_type is not None:
-        return to_plain(value)
+        return to_plain(value, version)
     if field.enum_type is not None:
         named = field.enum_type.values_by_number.get(value)
         return named.name if named is not None else value
