@@ -7,7 +7,9 @@ libraries are copied: Triton refuses a symbolic link that leads out of the direc
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
 from pathlib import Path
 
 from pytest_triton.backends.zygote import install
@@ -18,6 +20,8 @@ from pytest_triton.launch.screen import unsafe
 from pytest_triton.launch.store import Server
 
 _MARKER = ".complete"
+#: Directories that are kept whatever their age, and seconds that the others are kept.
+_KEPT, _KEPT_FOR = 8, 7 * 24 * 3600.0
 #: Our Python-based backends: every folder here is one.
 SOURCES = Path(__file__).resolve().parent.parent / "backends"
 
@@ -47,10 +51,10 @@ def backend_directory(server: Server, overlay: Overlay) -> Path:
         )
     ours = our_backends()
     path = cache_root() / "backends" / _key(server, overlay, ours)
-    if (path / _MARKER).is_file():
+    if _used(path):
         return path
     with locked(path, what="preparing the backend directory"):
-        if (path / _MARKER).is_file():
+        if _used(path):
             return path
         if not (server.backends / "python").is_dir():
             raise ToolError(
@@ -60,7 +64,25 @@ def backend_directory(server: Server, overlay: Overlay) -> Path:
         with whole_directory(path) as made:
             _fill(made, server, overlay, ours)
             (made / _MARKER).touch()
+        _evict(path.parent)
     return path
+
+
+def _used(path: Path) -> bool:
+    """Is it there? Remembers the use."""
+    try:
+        os.utime(path / _MARKER)
+    except OSError:
+        return False
+    return True
+
+
+def _evict(parent: Path) -> None:
+    """Remove what has not been used for days, beyond the last few."""
+    markers = sorted(parent.glob(f"*/{_MARKER}"), key=lambda path: -path.stat().st_mtime)
+    for marker in markers[_KEPT:]:
+        if time.time() - marker.stat().st_mtime > _KEPT_FOR:
+            shutil.rmtree(marker.parent, ignore_errors=True)
 
 
 def _key(server: Server, overlay: Overlay, ours: dict[str, list[Path]]) -> str:

@@ -17,7 +17,7 @@ from pytest_triton.launch.backends import backend_directory
 from pytest_triton.launch.command import command_line, server_environment, traces
 from pytest_triton.launch.complete import GRACE
 from pytest_triton.launch.diagnose import PortTaken, Story
-from pytest_triton.launch.machine import require_device
+from pytest_triton.launch.machine import require_device, require_shm
 from pytest_triton.launch.overlay import overlay
 from pytest_triton.launch.ports import HOST, reserve
 from pytest_triton.launch.ready import wait_ready
@@ -61,6 +61,9 @@ class ServerSpec:
     #: False: off; True: on, Triton's default; None: off only where every configuration is
     #: known to be complete, which spares every Python model a second start.
     auto_complete: bool | None = None
+    #: Seconds that a stop gives requests and models to finish; None: what the models need,
+    #: which is nothing when none of them has anything to finish.
+    grace: float | None = None
 
 
 @contextmanager
@@ -110,6 +113,11 @@ class _Attempt:
         #: False: auto-complete is left on, whatever the configurations are.
         self.complete = spec.auto_complete is not True
 
+    def _grace(self, needed: float) -> float:
+        if self.spec.grace is not None:
+            return self.spec.grace
+        return GRACE if traces(self.spec.server_args) else needed
+
     def run(self, stack: ExitStack, *, tolerant: bool) -> tuple[Deployment, Supervised] | None:
         """None: a model failed that auto-complete, switched off here, could have saved."""
         spec = self.spec
@@ -141,6 +149,7 @@ class _Attempt:
         )
         if screened.failed and not tolerant:
             raise story.failed(screened.failed)
+        require_shm(len(screened.models))
         complete = self.complete and (screened.complete or spec.auto_complete is False)
         region = f"triton_python_backend_shm_region_{identity}_"
         ports = stack.enter_context(
@@ -170,7 +179,7 @@ class _Attempt:
             region=region,
             link=repository if alias else None,
             lifeline=spec.lifeline,
-            grace=GRACE if traces(spec.server_args) else screened.grace,
+            grace=self._grace(screened.grace),
             deadline=deadline,
         )
         failures = wait_ready(supervisor, ports, screened.models, deadline=deadline, story=story)

@@ -9,6 +9,8 @@ from typing import Literal
 from pytest_triton.errors import ToolError
 
 Device = Literal["cpu", "gpu"]
+#: Bytes. An instance of a Python-based model maps 1 MB, and grows with its tensors.
+_SHM_PER_MODEL, _SHM_LEAST = 2 * 2**20, 4 * 2**20
 
 
 def gpu_count() -> int:
@@ -34,3 +36,20 @@ def require_device(device: str) -> Device:
             "look at nvidia-smi, or use --triton-device cpu",
         )
     return "cpu"
+
+
+def require_shm(models: int) -> None:
+    """Raise ToolError when /dev/shm has no room for the regions of so many models."""
+    needed = max(_SHM_LEAST, models * _SHM_PER_MODEL)
+    try:
+        room = os.statvfs("/dev/shm")
+        free = room.f_bavail * room.f_frsize
+    except OSError:
+        free = 0
+    if free < needed:
+        raise ToolError(
+            f"/dev/shm has {free / 2**20:.1f} MB free, and {models} models in Triton's Python "
+            f"backend need {needed / 2**20:.0f} MB at least",
+            "remount it larger (docker: --shm-size=1g; mount -o remount,size=1g /dev/shm), or "
+            "remove old regions from it",
+        )

@@ -22,8 +22,14 @@ class Rule(NamedTuple):
 
 
 RULES: tuple[Rule, ...] = (
+    Rule(
+        r"shared memory (?:key|pool|region)",
+        "make /dev/shm larger (docker: --shm-size=1g; mount -o remount,size=1g /dev/shm)",
+        (),
+    ),
     Rule(r"Python model file", "add that file, or correct default_model_filename", ()),
-    Rule(r"breaks the command that starts", "rename it: letters, digits, _ and - are safe", ()),
+    Rule(r"breaks the command that starts", "rename it: letters, digits, _ and - are safe",
+         ("default_model_filename",)),
     Rule(r"No module named '\d+\.", "make it a file that can be imported", ()),
     Rule(r"Error parsing text-format|failed to read text proto",
          "correct the syntax there", ()),

@@ -93,6 +93,7 @@ def kill_at(moment: str | float, repository: Path, tmp_path: Path, *, longest: f
         if moment == "ready":
             assert creator.stdout.readline() == "ready\n"
             assert len(processes_with(mark)) >= 4  # creator, supervisor, server, stub
+            assert regions_of(set(os.listdir(temporary)))
         elif moment != "begin":
             seconds = (
                 random.uniform(0.0, longest) if str(moment).startswith("random") else float(moment)
@@ -103,8 +104,6 @@ def kill_at(moment: str | float, repository: Path, tmp_path: Path, *, longest: f
         creator.kill()
     directories |= set(os.listdir(temporary))
     creator.wait(10)
-    if moment == "ready":
-        assert regions_of(directories)
     gone = eventually(
         lambda: (
             not processes_with(mark)
