@@ -18,8 +18,8 @@ from pytest_triton.criteria.shows import measured, number, quantity
 
 from .text import clean
 
-WIDTH, HEIGHT = 560.0, 214.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 20.0, 60.0, 50.0
+WIDTH, HEIGHT = 560.0, 250.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 24.0, 78.0, 60.0
 #: Up to so many samples each is a dot; above, a histogram.
 DOTS = 60
 #: Bytes of a samples' file that are read.
@@ -195,7 +195,7 @@ def _mark(at: Any, value: float, low: float, high: float, label: str) -> Mark:
         return Mark(x, f"← {label}", "start", True)
     if value > high:
         return Mark(x, f"{label} →", "end", True)
-    anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - RIGHT - 60 else "middle"
+    anchor = "start" if x < LEFT + 90 else "end" if x > WIDTH - RIGHT - 90 else "middle"
     return Mark(x, label, anchor)
 
 

@@ -95,6 +95,7 @@ def build(report: Mapping[str, Any], directory: Path, *, base: str = ".") -> dic
         "notes": [text.clean(note) for note in report["notes"]],
         "environment": _environment(report),
         "json": link(base, "report.json"),
+        "log": link(base, "server.log") if (directory / "server.log").is_file() else None,
         "suite": text.clean(report["suite"]["version"], 40),
         "schema_version": report["schema_version"],
         "finished": _time(report["finished"]),
