@@ -1,6 +1,6 @@
 """Seconds until every model is READY: 8 TorchScript models against 1, ours against Triton's way.
 
-    python benchmarks/boot_many.py [--release 24.10] [--rounds 5] [--models 8] [--cases ours,default]
+    python benchmarks/boot_many.py [--release 24.10] [--rounds 5] [--models 8] [--cases A,B]
 
 Cases, all with our `pytorch` backend, each booted by our own launcher and timed by it from the
 start of tritonserver until the last model is ready (its file is loaded then):
@@ -10,7 +10,9 @@ start of tritonserver until the last model is ready (its file is loaded then):
     lazy        the same, torch imported in `initialize` only
     lazy-noac   the same, configurations not completed
     ours        stubs forked from a zygote that has torch
-    ours-noac   the same, configurations not completed (as our launcher boots complete ones)
+    ours-wide   the same, as many models loaded at a time as there are (Triton: twice the
+                processors; completing a configuration contains a second of sleep)
+    ours-noac   as ours, configurations not completed (as our launcher boots complete ones)
 
 Rounds are interleaved; medians are printed, with the CPU seconds that the server and all of its
 processes had used when READY was reached (steadier than wall time on a busy machine), and the
@@ -40,7 +42,7 @@ from pytest_triton.probe.http import HttpProbe
 
 STUB = "triton_python_backend_stub"
 KEEP_COMPLETING = "--strict-model-config=false"
-CASES = ("default", "lazy", "lazy-noac", "ours", "ours-noac")
+CASES = ("default", "lazy", "lazy-noac", "ours", "ours-wide", "ours-noac")
 _CONFIG = """\
 name: "{name}"
 platform: "pytorch_libtorch"
@@ -108,6 +110,8 @@ def booted(
     flags = [f"--backend-directory={backends}"]
     if not case.endswith("-noac"):
         flags.append(KEEP_COMPLETING)
+    if case.endswith("-wide"):
+        flags.append(f"--model-load-thread-count={len(list(repository.iterdir()))}")
     spec = ServerSpec(repository, release=release, device="cpu", server_args=tuple(flags))
     with embedded(spec) as server:
         owner = psutil.Process(server.pid).parent()
@@ -160,20 +164,17 @@ def check(url: str, answers: dict[str, np.ndarray]) -> None:
 def report(results: dict[tuple[str, int], Times], cases: list[str], one: int, many: int) -> None:
     wall = {key: statistics.median(times.wall) for key, times in results.items()}
     cpu = {key: statistics.median(times.cpu) for key, times in results.items()}
-    print(
-        f"\n{'case':10} {'READY of ' + str(one):>14} {'READY of ' + str(many):>14} {'ratio':>6}   CPU s"
-    )
+    print(f"\n{'case':10} {'1 model':>9} {f'{many} models':>9}  ratio   CPU s")
     for case in cases:
         a, b = (case, one), (case, many)
+        times = f"{wall[a]:7.2f} s {wall[b]:7.2f} s {wall[b] / wall[a]:6.2f}"
+        print(f"{case:10} {times}   {cpu[a]:.1f}, {cpu[b]:.1f}")
+    for case in cases[1:] if "default" in cases else []:
+        key, base = (case, many), ("default", many)
         print(
-            f"{case:10} {wall[a]:12.2f} s {wall[b]:12.2f} s {wall[b] / wall[a]:6.2f}   {cpu[a]:.1f}, {cpu[b]:.1f}"
+            f"{case} / default, {many} models: "
+            f"wall {wall[key] / wall[base]:.3f}, CPU {cpu[key] / cpu[base]:.3f}"
         )
-    if "default" in cases:
-        for case in cases[1:]:
-            key, base = (case, many), ("default", many)
-            print(
-                f"{case} / default, {many} models: wall {wall[key] / wall[base]:.3f}, CPU {cpu[key] / cpu[base]:.3f}"
-            )
 
 
 def main() -> None:

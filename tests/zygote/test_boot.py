@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -208,3 +209,56 @@ def ours(mark: str) -> list[int]:
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return [pid for pid in found if pid != os.getpid()]
+
+
+_SELF = """
+import json, locale, os, signal, sys, warnings
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        import numpy, torch
+        ours = ("SHLVL", "_", "PYTEST_TRITON_ZYGOTE", "TMPDIR", "TOLD", "PWD", "OLDPWD")
+        told = {
+            "flags": str(sys.flags), "path": sys.path, "argv": sys.argv, "x": sys._xoptions,
+            "executable": sys.executable, "prefix": sys.prefix, 
+            "cwd": os.path.realpath(os.getcwd()) == os.path.realpath(os.environ["PWD"]),
+            "environment": {k: v for k, v in os.environ.items() if k not in ours},
+            "encodings": [sys.getfilesystemencoding(), locale.getpreferredencoding(False),
+                sys.stdout.encoding, sys.stdout.line_buffering, sys.stderr.line_buffering,
+                locale.setlocale(locale.LC_CTYPE), locale.setlocale(locale.LC_NUMERIC)],
+            "warnings": [str(f) for f in warnings.filters], "name": open("/proc/self/comm").read(),
+            "main": hasattr(sys.modules["__main__"], "__file__"),
+            "status": [line.strip() for line in open("/proc/self/status") if line.startswith(
+                ("Umask", "SigBlk", "SigIgn", "SigCgt", "Cpus_allowed", "NoNewPrivs"))],
+            "threads": [torch.get_num_threads(), torch.get_num_interop_threads()],
+            "parallel": torch.__config__.parallel_info(),
+            "streams": [os.readlink(f"/proc/self/fd/{n}").rpartition("/")[2] for n in (0, 1, 2)],
+            "extra": [name for name in ("graft", "zygote", "launcher") if name in sys.modules],
+        }
+        random = [numpy.random.random(), __import__("random").random(), torch.rand(1).item()]
+        with open(os.path.join(os.environ["TOLD"], args["model_name"]), "w") as file:
+            json.dump([told, random], file)
+
+    def execute(self, requests):
+        return []
+"""
+
+
+def test_a_forked_stub_is_like_an_ordinary_one(
+    boot: Boot, tmp_path: Path, releases: object
+) -> None:
+    backends = with_zygote("24.10", tmp_path / "backends")
+    shutil.rmtree(backends / "pytorch")
+    (backends / "pytorch").mkdir()
+    (backends / "pytorch" / "model.py").write_text(_SELF)
+    told = {}
+    for kind in ("1", "0"):
+        here = tmp_path / kind
+        here.mkdir()
+        with boot(backends=backends, PYTEST_TRITON_ZYGOTE=kind, LANG="C.UTF-8", TOLD=str(here)):
+            told[kind] = [json.loads(path.read_text()) for path in sorted(here.iterdir())]
+        assert len(told[kind]) == MODELS
+    assert told["1"][0][0] == told["0"][0][0]
+    assert len({value for _, random in told["1"] for value in random}) == 3 * MODELS

@@ -47,11 +47,18 @@ def loading(environment: dict[bytes, bytes]) -> bytes:
     return b"\0".join(sorted(pairs))
 
 
+def first_environment() -> dict[bytes, bytes]:
+    """The environment as Triton gave it: Python itself adds LC_CTYPE where there is no locale."""
+    with open("/proc/self/environ", "rb") as file:
+        pairs = [pair.partition(b"=") for pair in file.read().split(b"\0")]
+    return {name: value for name, equals, value in pairs if equals}
+
+
 def address(owner: int) -> bytes:
     """Abstract socket of the zygote of an owner: no file, gone with the process."""
     with open(f"/proc/{owner}/stat", "rb") as file:
         began = file.read().rpartition(b")")[2].split()[19]  # tells reused process ids apart
-    kind = zlib.crc32(loading(dict(os.environb)) + b"\0" + os.fsencode(HOME))
+    kind = zlib.crc32(loading(first_environment()) + b"\0" + os.fsencode(HOME))
     return b"\0pytest-triton-zygote/%d/%d/%s/%08x" % (os.getuid(), owner, began, kind)
 
 
@@ -114,11 +121,18 @@ def become_zygote(owner: int, listener: int) -> None:
     os.closerange(LISTENER + 1, os.sysconf("SC_OPEN_MAX"))
     os.chdir("/")
     _signal.signal(_signal.SIGTERM, _signal.SIG_DFL)
-    # Python 3.11 and later start isolated in a stub, 3.10 does not.
-    isolated = ["-I"] if sys.version_info >= (3, 11) else []
+    # As in a stub: Python 3.11 and later start isolated and without a locale, 3.10 with the
+    # locale of the environment as it is; neither improves on it.
+    environment = first_environment()
+    options = ["-X", "utf8=0"]
+    if sys.version_info >= (3, 11):
+        options.append("-I")
+        environment[b"LC_ALL"] = b"C"
+    else:
+        environment[b"PYTHONCOERCECLOCALE"] = b"0"
     # The name "python3" makes Python look for itself on PATH, as it does in a stub.
-    arguments = ["python3", *isolated, os.path.join(HOME, "zygote.py"), str(owner)]
-    os.execv(os.path.join(HOME, "interpreter"), arguments)
+    arguments = ["python3", *options, os.path.join(HOME, "zygote.py"), str(owner)]
+    os.execve(os.path.join(HOME, "interpreter"), arguments, environment)
 
 
 def request(sock: _socket.socket, arguments: list[str]) -> None:
@@ -130,7 +144,7 @@ def request(sock: _socket.socket, arguments: list[str]) -> None:
         "light": arguments[7] == model,
         "arguments": [STUB, *arguments],
         "directory": os.getcwdb(),
-        "environment": dict(os.environb),
+        "environment": first_environment(),
         "mask": mask(),
         "processors": list(os.sched_getaffinity(0)),
     }
@@ -184,7 +198,7 @@ def main() -> int:
     os.write(2, os.fsencode(text))
     for number in (_signal.SIGINT, _signal.SIGTERM):
         _signal.signal(number, _signal.SIG_DFL)
-    os.execv(STUB, [STUB, *arguments])
+    os.execve(STUB, [STUB, *arguments], first_environment())
     return 127
 
 

@@ -173,11 +173,16 @@ def become(order: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # main sets its own
     name("triton_python_backend_stub")
     sys.argv[:] = [""]
+    sys._xoptions.clear()
+    del sys.modules["graft"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=stream is sys.stderr or os.isatty(stream.fileno()))
-    if "numpy.random" in sys.modules:  # torch and random have fixed or fresh seeds by themselves
+    # Each process draws its own random numbers; Python's random sees to that by itself.
+    if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
+    if "torch" in sys.modules:
+        sys.modules["torch"].default_generator.seed()
 
 
 def tie(sock: socket.socket) -> None:
