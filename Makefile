@@ -6,13 +6,14 @@ REPORT ?= triton-report
 RELEASE ?= 24.10
 PYTEST_ARGS ?=
 
-.PHONY: help lab test check bench faults clean
+.PHONY: help lab test check bench faults docs clean
 
 help:
 	@echo "make lab     install, export, boot, judge the reference repository; report in $(REPORT)/"
 	@echo "make test    install and run the tests of pytest-triton itself"
 	@echo "make faults  every clause against its fault"
 	@echo "make bench   the numbers, as ratios"
+	@echo "make docs    docs/reference again, from the code"
 	@echo "make check   ruff and mypy"
 	@echo "make clean   remove the environment and the reports"
 
@@ -45,6 +46,9 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	@$(BIN)/pytest-triton server install $(RELEASE)
 	@$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python scripts/docs.py
 
 clean:
 	rm -rf $(VENV) $(REPORT) build *.egg-info
