@@ -43,7 +43,8 @@ class Run:
         self.config = config
         self.settings = settings
         self.is_worker = hasattr(config, "workerinput")
-        if self.is_worker and (shared := config.workerinput.get("triton_shared")):
+        told: dict[str, Any] = getattr(config, "workerinput", {})
+        if shared := told.get("triton_shared"):
             os.environ["PYTEST_TRITON_RUN_DIRECTORY"] = shared["directory"]
         self.started = now()
         self._clock = time.monotonic()

@@ -104,6 +104,15 @@ class Subject(Observed):
             model, self.metadata(model), self.models[model].config, count=count, batch=batch
         )
 
+    def varied(self, model: str, count: int) -> list[InputCase]:
+        """Different requests; where too few are known, generated ones out of metadata."""
+        known = self.distinct(model, count)
+        if len(known) >= 2:
+            return known
+        config = {"max_batch_size": self.models[model].max_batch_size}
+        blind = InputSource(seed=self.settings.seed)
+        return blind.distinct(model, self.metadata(model), config, count=count)
+
     def answer(
         self, model: str, case: InputCase, *, protocol: Any = None, **keywords: Any
     ) -> InferResult:

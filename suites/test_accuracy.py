@@ -78,7 +78,7 @@ def test_honest_metadata(triton_subject: Subject, triton_evidence: Evidence) -> 
 def test_finite_and_varied(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name in triton_subject.pytorch:
         with triton_evidence.case(name):
-            cases = triton_subject.distinct(name, VARIED)
+            cases = triton_subject.varied(name, VARIED)
             answers = [triton_subject.answer(name, case) for case in cases]
             for answer in answers:
                 for key, value in answer.outputs.items():
