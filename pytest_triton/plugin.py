@@ -50,6 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         kind: Any = {"flag": "bool", "float": "float", "int": "int", "list": "linelist"}.get(
             option.kind, "string"
         )
+        if option.kind == "load" and pytest.version_tuple >= (9, 2):
+            kind = str | bool | int  # true, or a number
         parser.addini(option.dest, f"ini form of {option.flag}", type=kind, default=None)
 
 

@@ -313,14 +313,18 @@ def _areas(value: str | Sequence[str]) -> tuple[str, ...]:
 
 def _load(value: Any) -> int | None:
     """MAX_CONCURRENCY, :data:`UNBOUNDED` for the bare flag, None for "not allowed"."""
-    if isinstance(value, str) and value.strip().lower() in ("true", "yes", "on"):
+    text = str(value).strip().lower()
+    if text in ("true", "yes", "on"):
         return UNBOUNDED
-    if value is True:
-        return UNBOUNDED
-    if value is False or (isinstance(value, str) and value.strip().lower() in ("false", "no")):
+    if text in ("false", "no", "off", "0"):
         return None
-    number = int(value)
-    if number < 0:
+    try:
+        number = int(text)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is no number; the bare flag takes what follows it for one: put it last"
+        ) from None
+    if number < 1:
         raise ValueError("MAX_CONCURRENCY is at least 1")
     return number
 
