@@ -10,6 +10,7 @@ import triton_python_backend_utils as pb_utils
 from torchscript_config import Config, parse_config
 from torchscript_execute import Execute, make_executor
 from torchscript_load import find_file, load_module
+from torchscript_outputs import numpy_problem
 from torchscript_parameters import Parameters, parse_parameters
 from torchscript_refusal import INTERNAL, INVALID_ARG, UNSUPPORTED, Refusal
 from torchscript_schema import make_plan
@@ -142,19 +143,10 @@ def _with_cache_cleaning(execute: Execute) -> Execute:
 
 
 def _check_strings(config: Config) -> None:
-    """Stubs built against numpy 1 misread arrays of numpy 2; strings have no other way."""
     tensors = (*config.inputs, *config.outputs)
-    if all(tensor.data_type != "TYPE_STRING" for tensor in tensors):
-        return
-    import numpy
-
-    sample = numpy.array([b"a", b"bc", b"d"], dtype=numpy.object_)
-    if list(pb_utils.Tensor("sample", sample).shape()) != [3]:
-        raise Refusal(
-            UNSUPPORTED,
-            f"unable to load model '{config.name}', TYPE_STRING needs numpy 1.26 in the Python of "
-            f"this server, which has numpy {numpy.__version__}",
-        )
+    problem = numpy_problem()
+    if problem and any(tensor.data_type == "TYPE_STRING" for tensor in tensors):
+        raise Refusal(UNSUPPORTED, f"unable to load model '{config.name}', {problem}")
 
 
 def _forward(module: Any, config: Config) -> Any:

@@ -174,10 +174,25 @@ def _too_few(name: str, what: str, request: Any, wanted: int, given: int) -> Ref
     )
 
 
+def numpy_problem() -> str:
+    """Why strings cannot travel, empty when they can: they have no other way than numpy."""
+    import numpy
+
+    if int(numpy.__version__.partition(".")[0]) < 2:
+        return ""
+    # The stubs were built against numpy 1 and misread the size of arrays of numpy 2.
+    return (
+        "TYPE_STRING needs numpy 1.26 in the Python of this server, which has numpy "
+        f"{numpy.__version__}"
+    )
+
+
 def _string_tensors(name: str, value: list[Any], batching: bool, sizes: list[int]) -> list[Any]:
     """Strings always travel as BYTES, whatever type is declared."""
     import numpy
 
+    if problem := numpy_problem():
+        raise Refusal(UNSUPPORTED, f"output '{name}' cannot be sent, {problem}")
     texts = [text if isinstance(text, bytes) else text.encode() for text in value]
     parts = [texts]
     if batching:
