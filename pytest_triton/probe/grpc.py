@@ -20,7 +20,13 @@ from pytest_triton.probe.protobuf import (
     server_version,
     to_plain,
 )
-from pytest_triton.probe.types import ConnectionFailed, InferResult, Inputs, RequestFailed
+from pytest_triton.probe.types import (
+    LOAD_TIMEOUT,
+    ConnectionFailed,
+    InferResult,
+    Inputs,
+    RequestFailed,
+)
 
 T = TypeVar("T")
 
@@ -164,7 +170,7 @@ class GrpcProbe:
         *,
         config: str | Mapping[str, Any] | None = None,
         files: Mapping[str, bytes] | None = None,
-        timeout: float | None = None,
+        timeout: float = LOAD_TIMEOUT,
     ) -> None:
         """Load or reload. ``config`` overrides; ``files`` maps "1/model.pt" to contents."""
         request = pb.RepositoryModelLoadRequest(model_name=model)

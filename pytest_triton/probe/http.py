@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pytest_triton.probe.connection import MAX_BYTES, Exchange, Transport
 from pytest_triton.probe.message import decode_infer, encode_infer
 from pytest_triton.probe.types import (
+    LOAD_TIMEOUT,
     ConnectionFailed,
     HttpAnswer,
     InferResult,
@@ -147,7 +148,7 @@ class HttpProbe:
         *,
         config: str | Mapping[str, Any] | None = None,
         files: Mapping[str, bytes] | None = None,
-        timeout: float | None = None,
+        timeout: float = LOAD_TIMEOUT,
     ) -> None:
         """Load or reload. ``config`` overrides; ``files`` maps "1/model.pt" to contents."""
         parameters: dict[str, Any] = {}
@@ -225,13 +226,16 @@ class HttpProbe:
     ) -> Iterator[dict[str, Any]]:
         """Server-sent events as they come, each parsed; the timeout covers the whole stream."""
         body = json.dumps(dict(payload)).encode("utf-8")
-        with self._pace, self._transport.open(
-            "POST",
-            f"{model_path(model, version)}/generate_stream",
-            body=body,
-            headers={**self._headers, "Content-Type": "application/json"},
-            timeout=self._timeout if timeout is None else timeout,
-        ) as exchange:
+        with (
+            self._pace,
+            self._transport.open(
+                "POST",
+                f"{model_path(model, version)}/generate_stream",
+                body=body,
+                headers={**self._headers, "Content-Type": "application/json"},
+                timeout=self._timeout if timeout is None else timeout,
+            ) as exchange,
+        ):
             if exchange.status != 200:
                 # errors come as an event too, or as plain JSON
                 body = b"".join(exchange.chunks()).removeprefix(b"data: ")

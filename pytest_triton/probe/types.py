@@ -11,6 +11,9 @@ import numpy as np
 
 from pytest_triton.errors import SubjectFault
 
+LOAD_TIMEOUT = 120.0
+"""Seconds that loading a model may take: a first import of torch is in it, twice."""
+
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 

@@ -113,10 +113,12 @@ def test_one_wrong_answer_among_many() -> None:
     ],
 )  # fmt: skip
 def test_faults_are_counted_by_name(answer, says_so: str) -> None:
+    # only what has to run into its deadline gets a short one: the machine may be slow
+    timeout = 0.2 if "within" in says_so else 20.0
     with stub_server(answer) as stub:
         run = closed_loop(
-            stub.url, [prepared()], concurrency=2, count=3, warmup_s=0.0, timeout_s=0.2,
-            max_s=5.0, max_bytes=1 << 20,
+            stub.url, [prepared()], concurrency=2, count=3, warmup_s=0.0, timeout_s=timeout,
+            max_s=20.0, max_bytes=1 << 20,
         )  # fmt: skip
     assert run.requests == run.errors >= 3
     assert len(run.latency_us) == 0
@@ -135,9 +137,7 @@ def test_a_server_that_dies_and_stays_away() -> None:
             connection.sendall(left.pop())
 
     with stub_server(answer) as stub:
-        run = closed_loop(
-            stub.url, [prepared()], concurrency=1, duration_s=0.4, warmup_s=0.0, timeout_s=0.2
-        )
+        run = closed_loop(stub.url, [prepared()], concurrency=1, duration_s=0.4, warmup_s=0.0)
     assert len(run.latency_us) == 5
     # slower and slower tries, not a busy loop
     assert 1 <= run.errors < 30

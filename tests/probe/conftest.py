@@ -29,14 +29,14 @@ def probe_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploymen
 
 @pytest.fixture
 def http_probe(probe_server: Deployment) -> Iterator[HttpProbe]:
-    with HttpProbe(probe_server.http_url) as probe:
+    with HttpProbe(probe_server.http_url, timeout=60) as probe:
         yield probe
 
 
 @pytest.fixture
 def grpc_probe(probe_server: Deployment) -> Iterator[GrpcProbe]:
     assert probe_server.grpc_url is not None
-    with GrpcProbe(probe_server.grpc_url) as probe:
+    with GrpcProbe(probe_server.grpc_url, timeout=60) as probe:
         yield probe
 
 

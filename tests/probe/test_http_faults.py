@@ -53,7 +53,9 @@ HEAD = b"HTTP/1.1 200 OK\r\n"
     ],
 )
 def test_no_whole_answer(answer, kind: str, says_so: str) -> None:
-    with stub_server(answer) as stub, HttpProbe(stub.url, timeout=0.3, limit=LIMIT) as probe:
+    # only what has to run into its deadline gets a short one: the machine may be slow
+    timeout = 0.3 if kind == "timeout" else 20.0
+    with stub_server(answer) as stub, HttpProbe(stub.url, timeout=timeout, limit=LIMIT) as probe:
         with pytest.raises(ConnectionFailed) as caught:
             probe.request("GET", "/v2")
         assert caught.value.kind == kind
@@ -170,11 +172,11 @@ def test_error_answers_keep_status_and_text() -> None:
 
 def test_one_connection_is_kept_and_a_broken_one_is_not() -> None:
     answers = says(http(b"{}"), http(b"{}"), http(b"{}", length=90), http(b"{}"))
-    with stub_server(answers) as stub, HttpProbe(stub.url, timeout=0.3) as probe:
+    with stub_server(answers) as stub, HttpProbe(stub.url) as probe:
         assert probe.server_metadata() == probe.server_metadata() == {}
         assert stub.connections == 1
         with pytest.raises(ConnectionFailed):
-            probe.server_metadata()
+            probe.request("GET", "/v2", timeout=0.3)
         assert probe.server_metadata() == {}
         assert stub.connections == 2
 
@@ -224,7 +226,7 @@ def test_broken_event_streams(body: bytes, says_so: str) -> None:
 
 def test_stream_that_stalls_ends_at_its_deadline() -> None:
     first = http(b'data: {"a":1}\n\n', length=99)
-    with stub_server(stalls(first)) as stub, HttpProbe(stub.url, timeout=0.3) as probe:
+    with stub_server(stalls(first)) as stub, HttpProbe(stub.url, timeout=1.0) as probe:
         events = probe.generate_stream("m", {})
         assert next(events) == {"a": 1}
         with pytest.raises(ConnectionFailed) as caught:

@@ -187,7 +187,7 @@ def test_errors_in_streams(http_probe: HttpProbe, grpc_probe: GrpcProbe) -> None
     assert caught.value.message == "a count is never negative"
     with pytest.raises(RequestFailed, match="exactly 1 response"):
         http_probe.generate("repeat", {"IN": 2})
-    assert http_probe.generate("add_sub", {"A": [1, 2, 3, 4], "B": [0] * 4})["SUM"] == [1, 2, 3, 4]
+    assert http_probe.generate("slow", {"IN": 0.125})["OUT"] == 0.125
 
 
 def test_giving_a_stream_up_leaves_the_server_well(grpc_probe: GrpcProbe) -> None:
@@ -206,10 +206,10 @@ def test_load_and_unload(probe: Probe) -> None:
     probe.load("strings", config={**config, "max_batch_size": 4})
     assert probe.model_config("strings")["max_batch_size"] == 4
     probe.unload("strings")
-    assert wait_until(lambda: not probe.model_ready("strings"), timeout=10)
+    assert wait_until(lambda: not probe.model_ready("strings"), timeout=60)
     assert wait_until(
         lambda: next(m for m in probe.index() if m["name"] == "strings")["state"] == "UNAVAILABLE",
-        timeout=10,
+        timeout=60,
     )
     probe.load("strings")
     assert probe.model_config("strings")["max_batch_size"] == 8
