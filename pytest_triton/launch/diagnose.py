@@ -64,8 +64,6 @@ class Story:
     """One boot, and what its log tells of it."""
 
     log: Path
-    #: Bytes of the log that were there before this boot.
-    offset: int
     #: Where the log is found afterwards; None: it goes with the server.
     kept: Path | None
     repository: Path
@@ -82,7 +80,6 @@ class Story:
         """What this boot logged."""
         try:
             with self.log.open("rb") as file:
-                file.seek(self.offset)
                 text = file.read(_MAX_LOG).decode("utf-8", "replace")
         except OSError:
             return ""

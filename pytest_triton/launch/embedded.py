@@ -53,7 +53,7 @@ class ServerSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     #: The Python for Python models; None: the one that runs this.
     python: Path | None = None
-    #: Where the server logs; None: a file that goes with the server.
+    #: Where the server logs (what was there is replaced); None: a file that goes with it.
     log_path: Path | None = None
     kind: Kind = "repository"
     #: A FIFO whose other end somebody else holds: the server lives as long as that.
@@ -137,10 +137,11 @@ class _Attempt:
         if spec.log_path:  # of this very boot: SET-04 judges what the server wrote
             log.parent.mkdir(parents=True, exist_ok=True)
             log.unlink(missing_ok=True)
+        if spec.log_path:
+            log.parent.mkdir(parents=True, exist_ok=True)
         alias = directory / "repository" if unsafe(repository) else None
         story = Story(
             log=log,
-            offset=log.stat().st_size if log.exists() else 0,
             kept=spec.log_path,
             repository=repository,
             version=server.version,
@@ -189,6 +190,7 @@ class _Attempt:
             return None
         if failures and not tolerant:
             raise story.failed(failures)
+        supervisor.ready = True
         deployment = Deployment(
             kind=spec.kind,
             http_url=f"http://{HOST}:{ports.http}",

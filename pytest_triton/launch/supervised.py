@@ -26,6 +26,8 @@ class Supervised:
         self.exit_status: int | None = None
         self.server_pid: int | None = None
         self.stopped = False
+        #: Set by whoever saw the server serve: from then on its models get time to finish.
+        self.ready = False
         self.grace = 0.0
         self._region = ""
         self._directory: Path | None = None
@@ -52,7 +54,9 @@ class Supervised:
         trace: TracebackType | None,
     ) -> None:
         if not self._detached:
-            self.stop("kill" if kind is not None and self.exit_status is None else "stop")
+            # A boot that failed, or somebody in a hurry, waits for no model to finish.
+            hurry = kind is not None and not issubclass(kind, Exception)
+            self.stop("stop" if self.ready and not hurry else "kill")
 
     def start(
         self,

@@ -93,7 +93,7 @@ class Supervisor:
             os.makedirs(os.path.join(directory, "tmp"), 0o700, exist_ok=True)
             if link := self.text("link"):
                 os.symlink(link, os.path.join(directory, "repository"))
-        log = os.open(self.text("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(self.text("log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o644)
         argv, env = self.order["argv"], self.order["env"]
         me = os.getpid()
         pid = os.fork()
