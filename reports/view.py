@@ -188,7 +188,6 @@ def _clause(report: Mapping[str, Any], clause: Mapping[str, Any], base: str) -> 
         "status": status(clause["status"]),
         "code": _code(clause),
         "reason": text.clean(clause["reason"]),
-        "brief": text.first_line(clause["reason"], 160),
         "duration": text.seconds(clause["duration_s"]) if clause["nodeids"] else "",
         "model": text.clean(clause["model"], 200) if clause["model"] else "",
         "nodeids": [text.clean(nodeid, 400) for nodeid in clause["nodeids"]],

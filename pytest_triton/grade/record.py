@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import sys
 from importlib import metadata
 from typing import Any
@@ -15,6 +16,7 @@ from pytest_triton.grade.scorecard import Scorecard
 
 SCHEMA_VERSION = "1.0"
 HEADER = "--triton-header"
+_USERINFO = re.compile(r"://[^/\s@?#]*@")
 PACKAGES = (
     "numpy", "pytest", "pytest-html", "pytest-xdist", "torch", "transformers", "tritonclient",
 )  # fmt: skip
@@ -55,6 +57,17 @@ def redacted(command: list[str]) -> list[str]:
     return shown
 
 
+def without_userinfo(value: Any) -> Any:
+    """The same JSON, where URLs carry no user name or password."""
+    if isinstance(value, str):
+        return _USERINFO.sub("://***@", value)
+    if isinstance(value, dict):
+        return {key: without_userinfo(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_userinfo(item) for item in value]
+    return value
+
+
 def finite(entry: dict[str, Any]) -> dict[str, Any]:
     """A measurement as JSON can carry it: a value that is no number is null ("no data")."""
     shown = {
@@ -91,14 +104,14 @@ def build(
         "finished": finished,
         "suite": {"name": "pytest-triton", "version": __version__},
         "run": {
-            "command": redacted(command),
+            "command": without_userinfo(redacted(command)),
             "seed": settings.seed,
             "profile": settings.profile,
             "tier": settings.tier,
             "scope": list(settings.scope),
             "assurance": "endpoint" if settings.kind == "endpoint" else "own_server",
             "sandbox": "none",
-            "settings": settings.redacted(),
+            "settings": without_userinfo(settings.redacted()),
             "timings": timings,
         },
         "subject": {
@@ -106,7 +119,7 @@ def build(
             "urls": {},
             "repository_sha256": None,
             "release_expected": None,
-            **subject.get("subject", {}),
+            **without_userinfo(subject.get("subject", {})),
         },
         "environment": {
             "server": {"name": None, "version": None, "extensions": []},
@@ -135,9 +148,7 @@ def build(
                 "points": item.points,
                 "max_points": item.criterion.points,
                 "reason": item.reason,
-                "summary": summary(
-                    item.criterion.shows, [results[name] for name in item.clauses]
-                ),
+                "summary": summary(item.criterion.shows, [results[name] for name in item.clauses]),
                 "clauses": item.clauses,
             }
             for item in criteria

@@ -141,3 +141,14 @@ def test_a_page_that_cannot_be_written_changes_no_verdict(team: Path) -> None:
     assert done.returncode == 1, done.stdout
     assert "report.html could not be written" in done.stdout
     assert "INTERNALERROR" not in done.stdout + done.stderr
+
+
+def test_loading_costs_nothing() -> None:
+    code = (
+        "import sys, pytest_triton.plugin, pytest_triton.reports.html, "
+        "pytest_triton.reports.terminal as t; "
+        "heavy = {'jinja2', 'jsonschema', 'pytest_html', 'rich', 'numpy', 'grpc'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

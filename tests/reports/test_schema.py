@@ -127,6 +127,15 @@ def test_header_values_stay_out(made: Any) -> None:
     assert "Authorization: ***" in report["run"]["command"]
 
 
+def test_passwords_in_urls_stay_out(make: Any) -> None:
+    url = "https://me:s3cret@triton.example:8000/base"
+    run = make(url=url)
+    run.card.subject = {"subject": {"kind": "endpoint", "urls": {"http": url, "grpc": None}}}
+    report = run.report(command=["pytest", f"--triton-url={url}"])
+    assert "s3cret" not in json.dumps(report)
+    assert report["subject"]["urls"]["http"] == "https://***@triton.example:8000/base"
+
+
 def test_lone_surrogates_are_written(made: Any) -> None:
     made.pass_all()
     made.replace("SET-02", Status.FAIL, "model \ud800 \x00 \x1b[31m")
