@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import pytest
 
@@ -12,6 +13,7 @@ from pytest_triton.criteria import Clause, NotAssessed, Reason
 from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS
 from pytest_triton.criteria.requires import holds, names
 from pytest_triton.evidence import Evidence
+from pytest_triton.launch.turns import Turns
 from pytest_triton.settings import Settings
 
 
@@ -70,6 +72,26 @@ def _need(need: str, subject: Probed, settings: Settings) -> None:
         raise NotAssessed(
             Reason.NO_ENDPOINT, f"no {need} endpoint is known: give --triton-{need}-url"
         )
+
+
+def turns(config: pytest.Config) -> Turns:
+    """The turns at the server that this process shares with others."""
+    if keys.TURNS not in config.stash:
+        worker: dict[str, Any] = getattr(config, "workerinput", {})
+        config.stash[keys.TURNS] = made = Turns(worker.get("triton_shared"))
+        config.add_cleanup(made.close)
+    return config.stash[keys.TURNS]
+
+
+def turn(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
+    """The turn of one test that uses the server, alone if its clause needs that."""
+    settings = request.config.stash[keys.SETTINGS]
+    # A server in use gets one request at a time, however many workers there are.
+    alone = settings.kind == "endpoint" and settings.allow_load is None
+    if marker := request.node.get_closest_marker("clause"):
+        clause = request.config.stash[keys.SCORECARD].catalogue.clauses[marker.args[0]]
+        alone = alone or clause.exclusive or "control" in clause.needs
+    return turns(request.config).turn(exclusive=alone)
 
 
 def enter(request: pytest.FixtureRequest) -> Evidence:

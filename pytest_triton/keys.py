@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_triton.evidence import Evidence
     from pytest_triton.grade.scorecard import Scorecard
+    from pytest_triton.launch.turns import Turns
     from pytest_triton.settings import Settings
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
@@ -22,3 +23,5 @@ EVIDENCE: pytest.StashKey[Evidence] = pytest.StashKey()
 #: The page that was written beside report.json, or why there is none.
 PAGE = pytest.StashKey[Path]()
 PAGE_PROBLEM = pytest.StashKey[str]()
+#: Turns at the shared server, under pytest-xdist.
+TURNS = pytest.StashKey["Turns"]()

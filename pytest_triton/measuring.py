@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
+from pytest_triton.launch.turns import Turns
 from pytest_triton.settings import UNBOUNDED, Settings
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class Difference:
 class Metrics:
     """Scrapes and deltas of one server."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, turns: Turns | None = None) -> None:
         self._deployment = deployment
+        self._turns = turns or Turns(None)
 
     def scrape(self) -> Scrape:
         """All metrics now. Raises ToolError where no endpoint is known."""
@@ -69,9 +71,10 @@ class Metrics:
         from pytest_triton.monitor.metrics import delta
 
         difference = Difference(model, version)
-        before = self.scrape()
-        yield difference
-        difference._delta = delta(before, self.scrape())
+        with self._turns.turn(exclusive=True):
+            before = self.scrape()
+            yield difference
+            difference._delta = delta(before, self.scrape())
 
 
 class Load:

@@ -65,7 +65,8 @@ class Clause:
     """One observable requirement.
 
     ``releases`` is a pair of first and last release (both inclusive, empty for open),
-    ``needs``, ``after`` and ``requires`` say when it can be judged at all.
+    ``needs``, ``after`` and ``requires`` say when it can be judged at all, ``exclusive`` that
+    no other test process may use the server meanwhile (exact counters, control).
     """
 
     id: str
@@ -81,6 +82,7 @@ class Clause:
     releases: tuple[str, str] = ("", "")
     built: bool = True
     measured: bool = False
+    exclusive: bool = False
 
     def holds_for(self, release: str | None) -> bool:
         """Whether the clause exists on this release ("24.10"); an unknown release keeps it."""
@@ -193,7 +195,9 @@ def _criterion(entry: Mapping[str, Any], origin: str) -> Criterion:
 
 
 def _clause(entry: Mapping[str, Any], origin: str) -> Clause:
-    optional = {"criteria", "requires", "needs", "after", "releases", "built", "measured"}
+    optional = {
+        "criteria", "requires", "needs", "after", "releases", "built", "measured", "exclusive",
+    }  # fmt: skip
     _take(entry, {"id", "area", "title", "must", "source", "hint"}, optional, origin)
     if not _CLAUSE_ID.match(entry["id"]):
         raise CatalogueError(f"{origin}: {entry['id']!r} is no clause id (ABC-01)")

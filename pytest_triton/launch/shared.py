@@ -1,13 +1,15 @@
 """One server for all workers of pytest-xdist: the first that asks boots it.
 
-The controller makes a directory with a FIFO and holds the FIFO open; the server lives exactly
-as long as that, however the controller ends.
+The controller holds a pipe; the server lives exactly as long as that, however the controller
+ends. A worker that needs the server reaches the pipe through /proc, so that a run without
+Triton leaves nothing on the disk.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -21,6 +23,7 @@ from pytest_triton.errors import DeploymentFailed, ToolError
 from pytest_triton.launch.cache import locked
 
 _STATE = "server.json"
+LIFELINE = "lifeline"
 #: Seconds that the end of a server may take.
 _END = 20.0
 #: Supervisors of servers that this process booted and left to the lifeline.
@@ -31,28 +34,37 @@ class Controller:
     """Held by the process that outlives all users of the server."""
 
     def __init__(self) -> None:
-        parent = Path(tempfile.gettempdir())
-        self.directory = Path(tempfile.mkdtemp(prefix=f"pytest-triton-{os.getuid()}-", dir=parent))
-        self.fifo = self.directory / "lifeline"
-        os.mkfifo(self.fifo, 0o600)
-        # Both ends: opening for writing alone would wait for a reader.
-        self._held = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        name = f"pytest-triton-{os.getuid()}-{secrets.token_hex(8)}"
+        #: Made by the first who needs it, see :func:`shared_directory`.
+        self.directory = Path(tempfile.gettempdir()) / name
+        self._open: tuple[int, ...] = os.pipe2(os.O_CLOEXEC)
+        self._pipe = f"/proc/{os.getpid()}/fd/{self._open[0]}"
 
     def to_json(self) -> dict[str, str]:
         """What a worker needs for :func:`lease`."""
-        return {"directory": str(self.directory)}
+        return {"directory": str(self.directory), "pipe": self._pipe}
 
     def close(self) -> None:
         """End the server, if there is one; returns when it is gone."""
-        if self._held < 0:
+        if not self._open:
             return
-        os.close(self._held)
-        self._held = -1
+        for descriptor in self._open:
+            os.close(descriptor)
+        self._open = ()
         supervisor = _read(self.directory).get("supervisor")
         deadline = time.monotonic() + _END
         while supervisor and _alive(int(supervisor)) and time.monotonic() < deadline:
             time.sleep(0.01)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def shared_directory(shared: Mapping[str, Any]) -> Path:
+    """The directory of the run, with the lifeline in it; made when first asked for."""
+    directory = Path(shared["directory"])
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        (directory / LIFELINE).symlink_to(shared["pipe"])
+    return directory
 
 
 def lease(
@@ -68,13 +80,13 @@ def lease(
     """
     from pytest_triton.launch.embedded import boot
 
-    directory = Path(shared["directory"])
+    directory = shared_directory(shared)
     with locked(directory / _STATE, what="booting the shared server"):
         state = _read(directory)
         if not state:
             with ExitStack() as stack:
                 try:
-                    spec = spec_of(directory / "lifeline")
+                    spec = spec_of(directory / LIFELINE)
                     deployment, supervisor = boot(spec, stack, tolerant=tolerant, progress=progress)
                 except ToolError as error:
                     _write(directory, {"error": _error(error)})

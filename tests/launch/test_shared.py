@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_triton.launch.ready import listens
-from pytest_triton.launch.shared import Controller
+from pytest_triton.launch.shared import LIFELINE, Controller
 
 WORKER = """
 import json, sys
@@ -90,8 +90,9 @@ def test_a_controller_that_is_killed(repository: Path, model, tmp_path: Path) ->
         time.sleep(0.02)
 
 
-def test_closing_without_a_server() -> None:
+def test_nobody_asked_nothing_was_written() -> None:
     controller = Controller()
+    assert not controller.directory.exists()
     controller.close()
     controller.close()
     assert not controller.directory.exists()
@@ -105,6 +106,6 @@ def test_lifeline_that_is_gone_boots_nothing(times: int, repository: Path, model
     model()
     controller = Controller()
     controller.close()
-    spec = ServerSpec(repository, device="cpu", lifeline=controller.fifo)
+    spec = ServerSpec(repository, device="cpu", lifeline=controller.directory / LIFELINE)
     with pytest.raises(DeploymentFailed, match="lifeline"), embedded(spec):
         pass

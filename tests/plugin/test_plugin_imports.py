@@ -69,12 +69,14 @@ def _walk(node: ast.AST, path: Path, at_load: bool) -> Iterator[tuple[str, int, 
             yield from ((alias.name, child.lineno, at_load) for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
             yield from ((name, child.lineno, at_load) for name in _names(child, path))
-        elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield from _walk(child, path, False)
-        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+        elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) or _types_only(child):
             yield from _walk(child, path, False)
         else:
             yield from _walk(child, path, at_load)
+
+
+def _types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
 def _names(node: ast.ImportFrom, path: Path) -> list[str]:
