@@ -87,6 +87,21 @@ PARAMETERS = (
         asks=(Ask({"x": X}, {"y": X + 1}),),
     ),
     Case(
+        "weight_sharing_of_two_instances",
+        "Double",
+        config(
+            more=parameter("ENABLE_WEIGHT_SHARING", "true")
+            + "instance_group { kind: KIND_CPU count: 2 }"
+        ),
+        "ours: a process for each instance shares nothing, and says so (pytorch-backend.md 12)",
+        asks=(Ask({"x": X}, {"y": X + X}),),
+        logs=(
+            "Weight sharing is enabled for model instance '{model}'",
+            "model '{model}': every instance has a process of its own here, so "
+            "ENABLE_WEIGHT_SHARING shares nothing",
+        ),
+    ),
+    Case(
         "unknown_and_lower_case_keys",
         "Double",
         config(more=parameter("NO_SUCH_KEY", "x") + parameter("inference_mode", "x")),

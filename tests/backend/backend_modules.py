@@ -185,6 +185,41 @@ class ExtraRow(nn.Module):
         return torch.cat([x, x[:1]])
 
 
+class NestedTuple(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        return x, (x, x)
+
+
+class NoneResult(nn.Module):
+    def forward(self, x: Tensor) -> Tensor | None:
+        return None
+
+
+class Embed(nn.Module):
+    """Wants integers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.table(x)
+
+
+class Weight(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight
+
+
+class InPlace(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.add_(1)
+
+
 class NoRows(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x[:0]

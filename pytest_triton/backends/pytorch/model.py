@@ -4,6 +4,19 @@ Triton loads this file for every model with ``platform: "pytorch_libtorch"`` or
 ``backend: "pytorch"`` when the folder that holds it is called ``pytorch`` in the backend
 directory. The sibling modules are imported by their plain names: Triton puts this folder on
 ``sys.path``. torch is imported in ``initialize`` only; a start for auto-completion stays cheap.
+
+What a Python-based backend cannot do as the C++ one:
+
+- the reason of a failed load reads ``Internal: <code>: <text>`` instead of ``<code>: <text>``;
+- every instance has a process of its own: ``ENABLE_WEIGHT_SHARING`` shares nothing (a warning
+  says so), and settings that are global in C++ (threads, JIT) do not leak between models;
+- a batch that fails as a whole is counted as an execution;
+- inputs are copies of the server's memory, never the memory itself;
+- strings that no request asked for are not sent;
+- behind the words of an error, C++ sometimes prints frames of its own (``Exception raised
+  from ...``).
+
+Where the C++ backend crashes or reads stray memory, a load or a request is refused instead.
 """
 
 from __future__ import annotations

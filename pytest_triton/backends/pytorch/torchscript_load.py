@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Any
 
@@ -26,17 +27,34 @@ def load_module(path: str, device: Any, model: str) -> Any:
 
     Raises :class:`Refusal` with torch's own words. Inference mode is the caller's business.
     """
-    import io
+    text = ""
+    # C++ reads the file into memory, and the words of torch depend on that: only the last
+    # attempt's are used. The path is tried first because it needs half the memory.
+    for attempt in (_from_path, _with_torchvision, _from_memory):
+        try:
+            return attempt(path, device, text)
+        except Exception as error:
+            text = str(error)
+    raise Refusal(INTERNAL, f"failed to load model '{model}': {text}")
 
+
+def _from_path(path: str, device: Any, _: str) -> Any:
     import torch
 
-    try:
-        return torch.jit.load(path, map_location=device)
-    except Exception as first:
-        # C++ reads the file into memory first, and the words of torch depend on that.
-        try:
-            with open(path, "rb") as file:
-                return torch.jit.load(io.BytesIO(file.read()), map_location=device)
-        except Exception as error:
-            text = str(error) or str(first)
-        raise Refusal(INTERNAL, f"failed to load model '{model}': {text}") from None
+    return torch.jit.load(path, map_location=device)
+
+
+def _with_torchvision(path: str, device: Any, text: str) -> Any:
+    """The C++ backend is built with the operators of torchvision."""
+    if "torchvision::" not in text:
+        raise RuntimeError(text)
+    import torchvision  # noqa: F401
+
+    return _from_path(path, device, text)
+
+
+def _from_memory(path: str, device: Any, _: str) -> Any:
+    import torch
+
+    with open(path, "rb") as file:
+        return torch.jit.load(io.BytesIO(file.read()), map_location=device)

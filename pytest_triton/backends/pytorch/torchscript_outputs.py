@@ -64,10 +64,11 @@ def make_deliver(config: Config, plan: Plan) -> Deliver:
                 f"provides TYPE_{actual}",
             )
         if value.is_cuda:
-            # Triton's copies do not wait for the stream that torch computes on.
-            torch.cuda.current_stream(value.device).synchronize()
             if through_host:
                 value = value.cpu()
+            else:
+                # Triton's copies do not wait for the stream that torch computes on.
+                torch.cuda.current_stream(value.device).synchronize()
         if value.dim() == 0 and name not in scattered:
             raise Refusal(INVALID_ARG, f"output '{name}' is a scalar which is not supported.")
         # A dimension of 1 may have any stride in torch; Triton wants it regular.
