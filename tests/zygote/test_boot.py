@@ -219,6 +219,9 @@ import triton_python_backend_utils as pb_utils
 class TritonPythonModel:
     def initialize(self, args):
         import numpy, torch
+        line = next(line for line in open("/proc/self/status") if line.startswith("SigIgn"))
+        # Triton starts some ordinary stubs with SIGQUIT ignored, and others not.
+        ignored = int(line.split()[1], 16)
         ours = ("SHLVL", "_", "PYTEST_TRITON_ZYGOTE", "TMPDIR", "TOLD", "PWD", "OLDPWD")
         told = {
             "flags": str(sys.flags), "path": sys.path, "argv": sys.argv, "x": sys._xoptions,
@@ -231,7 +234,8 @@ class TritonPythonModel:
             "warnings": [str(f) for f in warnings.filters], "name": open("/proc/self/comm").read(),
             "main": hasattr(sys.modules["__main__"], "__file__"),
             "status": [line.strip() for line in open("/proc/self/status") if line.startswith(
-                ("Umask", "SigBlk", "SigIgn", "SigCgt", "Cpus_allowed", "NoNewPrivs"))],
+                ("Umask", "SigBlk", "SigCgt", "Cpus_allowed", "NoNewPrivs"))],
+            "ignored": ignored & ~(1 << signal.SIGQUIT - 1),
             "threads": [torch.get_num_threads(), torch.get_num_interop_threads()],
             "parallel": torch.__config__.parallel_info(),
             "streams": [os.readlink(f"/proc/self/fd/{n}").rpartition("/")[2] for n in (0, 1, 2)],
