@@ -7,13 +7,14 @@ itself, the served configurations are the same without it (compared on 2.39, 2.4
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_triton.repository.layout import ModelDirectory
+if TYPE_CHECKING:
+    from pytest_triton.repository.layout import ModelDirectory
 
 #: Seconds that a model with something to finish may take.
 GRACE = 10.0
-_MAX_SOURCE = 1024 * 1024
+MAX_SOURCE = 1024 * 1024
 #: Code that has something to do when its process ends, or that cannot be looked through.
 _FINISHES = re.compile(r"finalize|atexit|__del__|\bopen\(|\bwrite|signal|Thread|subprocess|Process")
 _ANY_CLASS = re.compile(
@@ -69,7 +70,7 @@ def _sources(model: ModelDirectory) -> list[str]:
         for path in sorted(model.version_path(version).glob("*.py")):
             try:
                 with path.open("rb") as file:
-                    found.append(file.read(_MAX_SOURCE).decode("utf-8", "replace"))
+                    found.append(file.read(MAX_SOURCE).decode("utf-8", "replace"))
             except OSError:
                 found.append("auto_complete_config finalize")
     return found

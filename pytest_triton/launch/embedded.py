@@ -21,7 +21,8 @@ from pytest_triton.launch.machine import require_device, require_shm
 from pytest_triton.launch.overlay import overlay
 from pytest_triton.launch.ports import HOST, reserve
 from pytest_triton.launch.ready import wait_ready
-from pytest_triton.launch.screen import screen, unsafe
+from pytest_triton.launch.remembered import screen_remembered
+from pytest_triton.launch.screened import unsafe
 from pytest_triton.launch.store import DEFAULT_RELEASE, find_server
 from pytest_triton.launch.supervised import Supervised
 
@@ -130,7 +131,7 @@ class _Attempt:
         device = require_device(spec.device)
         interpreter = overlay(spec.python, progress=self.say)
         backends = backend_directory(server, interpreter)
-        screened = screen(repository, spec.models)
+        screened = screen_remembered(repository, spec.models)
         identity = uuid.uuid4().hex[:12]
         directory = _run_directory(identity)
         log = spec.log_path.expanduser().absolute() if spec.log_path else directory / "server.log"

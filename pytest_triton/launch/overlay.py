@@ -211,10 +211,23 @@ def _make(directory: Path, interpreter: Interpreter, numpy: Path, library: Path)
         *(f"import site; site.addsitedir({path!r})" for path in interpreter.site),
     ]
     (packages / "pytest_triton_judge.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    compile_tree(Path(interpreter.executable), numpy)
+    _warm(directory / "bin" / "python3")
     marker = {"python": interpreter.version, "library": str(library), **asdict(interpreter)}
     marker["library"] = str(library)
     (directory / _MARKER).write_text(json.dumps(marker), encoding="utf-8")
+
+
+def _warm(python: Path) -> None:
+    """Byte-compile what ``import numpy`` loads (all of numpy takes 20 s). Never fails."""
+    code = "import sys; sys.dont_write_bytecode = False; import numpy"
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            [str(python), "-c", code],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=_PYTHON_TIMEOUT,
+            check=False,
+        )
 
 
 def compile_tree(python: Path, path: Path) -> None:

@@ -21,7 +21,7 @@ from pytest_triton.launch.overlay import (
     libpython_directory,
     overlay,
 )
-from pytest_triton.launch.screen import unsafe
+from pytest_triton.launch.screened import unsafe
 from pytest_triton.launch.store import (
     DEFAULT_RELEASE,
     find_server,

@@ -9,50 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_triton.launch.complete import completes_itself, grace_of, is_complete
+from pytest_triton.launch.screened import Screened, shell_trap
 from pytest_triton.repository.config import ConfigError, read_config
 from pytest_triton.repository.layout import ModelDirectory, list_models
 
 #: Backends whose instances are stub processes.
 STUB_BACKENDS = ("python", "pytorch")
 _PLATFORMS = {"pytorch_libtorch": "pytorch", "libtorch": "pytorch", "ensemble": "ensemble"}
-_BAD = re.compile(r"[\s&|;()<>\\\"'`$]|\{[^}]*,[^{]*\}|\{[^}]*\.\.[^{]*\}")
 _TEXT_BACKEND = re.compile(r"^\s*(?:backend|platform)\s*:\s*\"(\w+)\"", re.MULTILINE)
 _TEXT_FILE = re.compile(r"^\s*default_model_filename\s*:\s*\"([^\"]*)\"", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Screened:
-    """The outcome for one repository."""
-
-    #: Every model that was asked for, or is there.
-    expected: tuple[str, ...]
-    #: Those that are safe to load.
-    models: tuple[str, ...]
-    #: model -> why it is left out.
-    failed: Mapping[str, str] = field(default_factory=dict)
-    #: Every configuration is whole: auto-complete has nothing to do.
-    complete: bool = False
-    #: Seconds that the models may take to finish; 0: none of them has anything to finish.
-    grace: float = 0.0
-
-
-def shell_trap(text: str) -> str:
-    """The part of a name or path over which the shell that starts a stub stumbles; or ""."""
-    found = _BAD.search(text)
-    if found:
-        return found[0]
-    return "#" if text.startswith("#") else ""
-
-
-def unsafe(path: Path) -> str:
-    """The part of a path that a stub cannot be started with: a shell's trap, or not ASCII."""
-    text = str(path)
-    return shell_trap(text) or next((char for char in text if not char.isascii()), "")
 
 
 def screen(repository: Path, models: Sequence[str] | None = None) -> Screened:

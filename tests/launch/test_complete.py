@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from pytest_triton.launch.embedded import ServerSpec, embedded
 from pytest_triton.launch.ready import request
 from pytest_triton.launch.screen import screen
+from pytest_triton.launch.screened import Screened
 
 BASE = 'name: "m"\nbackend: "python"\nmax_batch_size: 4\n'
 INPUT = 'input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]\n'
@@ -85,3 +88,47 @@ def test_finalize_runs(repository: Path, model, tmp_path: Path) -> None:
     with embedded(ServerSpec(repository, device="cpu")):
         assert not mark.exists()
     assert mark.exists()
+
+
+def test_what_was_found_is_remembered_until_something_changes(
+    repository: Path, model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from pytest_triton.launch import remembered
+
+    monkeypatch.setenv("PYTEST_TRITON_CACHE", str(tmp_path / "cache"))
+    asked: list[Path] = []
+
+    def counted(path: Path, models: object = None) -> Screened:
+        asked.append(path)
+        return screen(path)
+
+    monkeypatch.setattr(remembered, "screen", counted)
+    directory = model("m", config=BASE + INPUT + OUTPUT, code=CODE)
+    first = remembered.screen_remembered(repository)
+    assert remembered.screen_remembered(repository) == first == screen(repository)
+    assert len(asked) == 1
+    (directory / "1" / "model.py").unlink()
+    assert remembered.screen_remembered(repository).failed
+    (directory / "1" / "model.py").symlink_to("nowhere")
+    assert "leads nowhere" in remembered.screen_remembered(repository).failed["m"]
+    (directory / "config.pbtxt").write_text("")
+    assert not remembered.screen_remembered(repository).complete
+    assert len(asked) == 4
+
+
+def test_a_boot_imports_no_protobuf_the_second_time(repository: Path, model) -> None:
+    model()
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from pytest_triton.launch.embedded import ServerSpec, embedded\n"
+        "with embedded(ServerSpec(Path(sys.argv[1]), device='cpu')): pass\n"
+        "print(sorted({'google.protobuf', 'grpc', 'numpy', 'torch'} & set(sys.modules)))"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(repository)],
+            capture_output=True, text=True, timeout=60, check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert told[1] == "[]"
