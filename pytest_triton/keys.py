@@ -24,4 +24,4 @@ EVIDENCE: pytest.StashKey[Evidence] = pytest.StashKey()
 PAGE = pytest.StashKey[Path]()
 PAGE_PROBLEM = pytest.StashKey[str]()
 #: Turns at the shared server, under pytest-xdist.
-TURNS = pytest.StashKey["Turns"]()
+TURNS: pytest.StashKey[Turns] = pytest.StashKey()

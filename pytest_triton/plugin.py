@@ -15,13 +15,15 @@ from pytest_triton import keys
 from pytest_triton.run import Run
 from pytest_triton.settings import OPTIONS, Option, Settings, SettingsError, resolve
 
-pytest_plugins = [
+#: Loaded by :func:`pytest_addhooks`: ``pytest_plugins`` would read the metadata of every
+#: installed distribution again for each of them.
+MODULES = (
     "pytest_triton.fixtures.server",
     "pytest_triton.fixtures.models",
     "pytest_triton.fixtures.measure",
     "pytest_triton.reports.terminal",
     "pytest_triton.reports.html",
-]
+)
 
 GROUPS = {
     "where": "triton: where the server is",
@@ -65,6 +67,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_triton import hooks
 
     pluginmanager.add_hookspecs(hooks)
+    for name in MODULES:
+        pluginmanager.import_plugin(name)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -163,7 +163,7 @@ def test_one_file_is_not_the_suite(project) -> None:
 
 
 def test_last_failed_is_not_the_suite(project) -> None:
-    project.suite({"MTR-01": "fail", "INF-01": "fail"})
+    project.suite({"HLT-05": "fail", "INF-01": "fail"})
     assert project.run("suite").status == 1
     project.write("suite/behaviour.json", "{}")
     result = project.run("suite", "--lf")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES: tuple[frozenset[str], ...] = tuple(
     frozenset(stage.split())
     for stage in (
-        "__version__ errors releases",
+        "__version__ errors releases wording",
         "settings",
         "criteria",
         "repository",
@@ -163,9 +163,9 @@ def test_nothing_imports_the_suites() -> None:
 
 
 def test_the_plugin_names_fixtures_and_reports_as_strings() -> None:
-    from pytest_triton.plugin import pytest_plugins
+    from pytest_triton.plugin import MODULES
 
-    named = {name for name in pytest_plugins if part(name) in ROOTS}
+    named = {name for name in MODULES if part(name) in ROOTS}
     assert {f"pytest_triton.fixtures.{path.stem}" for path in files("fixtures")
             if path.stem != "__init__"} <= named  # fmt: skip
     plugin = ROOT / "pytest_triton" / "plugin.py"
