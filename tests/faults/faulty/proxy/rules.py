@@ -76,7 +76,8 @@ class Rule:
     turn: tuple[str, ...] = ()
     #: Operation on output tensors (see tensors.py).
     tensors: dict[str, Any] = field(default_factory=dict)
-    #: Operations on lines of text: {match, do = drop | freeze | add | multiply | double, by}.
+    #: Operations on lines of text: {match, do = drop | double | freeze | since |
+    #: scrapes | add | multiply | put, by}.
     lines: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
@@ -229,6 +230,10 @@ class Active:
         if do == "since":  # what was added since the first look, times a factor
             first = float(self.remember(series, number))
             return [f"{series} {first + (float(number) - first) * operation['by']:g}"]
+        if do == "scrapes":  # one more at every look
+            counted = self.remember(f"looks at {series}", [0])
+            counted[0] += 1
+            return [f"{series} {float(number) + counted[0]:g}"]
         value = float(number)
         by = operation["by"]
         value = {"add": value + by, "multiply": value * by, "put": by}[do]

@@ -134,6 +134,8 @@ def apply(outputs: list[Output], operation: dict[str, Any]) -> bool:
             continue
         before = output.values
         output.values = _values(before, operation)
+        if output.values.shape != before.shape:
+            output.entry["shape"] = list(output.values.shape)
         changed |= not _same(before, output.values) or bool(operation.get("short"))
         for key in ("datatype", "shape", "name"):
             if key in operation:
@@ -169,12 +171,18 @@ def _values(values: np.ndarray, operation: dict[str, Any]) -> np.ndarray:
         return np.repeat(values[:1], len(values), axis=0)
     if kind == "flip":  # the values of each row
         return np.flip(values, axis=-1).copy()
+    if kind == "fewer":  # the last column is lost
+        return values[..., :-1].copy()
+    if kind == "rowless":  # the last row is lost
+        return values[:-1].copy()
     if kind == "unlabel":  # "0.9:3:cat" -> "0.9:3"
         return _each(values, lambda item: b":".join(item.split(b":")[:2]))
     if kind == "relabel":  # every class is called the same
         return _each(values, lambda item: b":".join([*item.split(b":")[:2], b"thing"]))
     if text:
         return values
+    if kind == "double":  # FP32 as FP64
+        return values.astype("<f8")
     if kind == "scale":
         return (values * operation["by"]).astype(values.dtype)
     if kind == "add":
