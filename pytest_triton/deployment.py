@@ -82,7 +82,10 @@ class Deployment:
 
 
 def tail(path: Path, lines: int = 20) -> str:
-    """The last lines of a text file, whatever its size; empty when it cannot be read."""
+    """The last lines of a log, whatever its size; empty when it cannot be read.
+
+    tritonserver's tables (models, options) are left out: their rows would be most of it.
+    """
     try:
         with path.open("rb") as file:
             file.seek(0, 2)
@@ -90,4 +93,5 @@ def tail(path: Path, lines: int = 20) -> str:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    said = [line for line in text.splitlines() if line.strip() and line[0] not in "|+"]
+    return "\n".join(said[-lines:])

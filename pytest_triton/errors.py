@@ -22,6 +22,10 @@ class SubjectFault(Exception):
     """The subject under test misbehaved: a clause that meets it fails, with this message."""
 
 
+class Findings(AssertionError):
+    """Several findings of one clause, one line each."""
+
+
 class DeploymentFailed(SubjectFault, ToolError):
     """A server did not reach the state that was asked for, within its deadline.
 

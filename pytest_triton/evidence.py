@@ -12,11 +12,8 @@ from typing import Any
 
 from pytest_triton.criteria.outcome import Measurement
 from pytest_triton.criteria.status import NotAssessed
-from pytest_triton.errors import SubjectFault
-
-
-class Findings(AssertionError):
-    """Several findings of one clause, one line each."""
+from pytest_triton.errors import Findings, SubjectFault
+from pytest_triton.wording import words
 
 
 class Evidence:
@@ -93,7 +90,7 @@ class Evidence:
         except NotAssessed as hole:
             self._open.append((name, hole))
         except (AssertionError, SubjectFault) as error:
-            text = str(error).strip() or type(error).__name__
+            text = words(error) or type(error).__name__
             self._findings.append(f"{name}: {text}")
             self.model = self.model or name
 

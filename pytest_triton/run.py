@@ -169,7 +169,14 @@ class Run:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        report = yield
+        if call.excinfo is None:
+            report = yield
+        else:
+            from pytest_triton import wording
+
+            wording.hide_our_frames(call, self.config)
+            report = yield
+            wording.name_error(item, call, report)
         name = clause_id(item)
         if name is None:
             _show_not_assessed(item, call, report)
@@ -335,8 +342,10 @@ def _status(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
 
     if call.excinfo is None:
         return Status.PASS, None, ""
+    from pytest_triton.wording import words
+
     error = call.excinfo.value
-    text = str(error).strip()
+    text = words(error)
     if isinstance(error, NotAssessed):
         return Status.NOT_ASSESSED, error.code.value, error.reason
     if isinstance(error, Inconclusive):

@@ -39,7 +39,7 @@ def test_frames(pytester: pytest.Pytester) -> None:
     assert "evidence.py" not in text
     assert "raise Findings" not in text
     assert "triton_evidence.close()" in text  # the person's own line
-    assert "E   pytest_triton.errors.Findings: m: one is not two" in text
+    assert "pytest_triton.errors.Findings: m: one is not two" in text
     assert "assert 1 == 2\n" not in text.partition("short test summary")[2]
     result.stdout.fnmatch_lines(['*DeploymentFailed: model "m" did not load*', "*export it*"])
     full = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "--full-trace")
