@@ -84,10 +84,10 @@ def command(
     )
     asked = _Asked()
     with ExitStack() as stack:
-        deployment, supervisor = boot(spec, stack, tolerant=True, progress=_say)
-        asked.booting = False
-        log = _Log(deployment)
+        log = _Log()
         stack.callback(log.close)
+        deployment, supervisor = boot(spec, stack, tolerant=True, progress=_say, started=log.follow)
+        asked.booting = False
         _announce(deployment)
         status = _wait(supervisor, asked)
         # The end of the server runs before the rest of its log is copied.
@@ -151,11 +151,17 @@ def _announce(deployment: Deployment) -> None:
 class _Log:
     """Copies the server's log to standard error, also what it says while it ends."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        assert deployment.log_path is not None
-        # Kept open: the file goes with the server, its last lines do not.
-        self._file = os.open(deployment.log_path, os.O_RDWR)
+    def __init__(self) -> None:
+        self._file = -1
         self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def follow(self, path: Path) -> None:
+        """Copy this file from its beginning."""
+        self.close()
+        # Kept open: the file goes with the server, its last lines do not.
+        self._file = os.open(path, os.O_RDWR)
+        self._done.clear()
         self._thread = threading.Thread(target=self._copy, name="server log", daemon=True)
         self._thread.start()
 
@@ -174,8 +180,9 @@ class _Log:
             time.sleep(_LOOK)
 
     def close(self) -> None:
-        """Copy the rest, once."""
-        if not self._done.is_set():
+        """Copy the rest."""
+        if self._thread is not None:
             self._done.set()
             self._thread.join(10)
+            self._thread = None
             os.close(self._file)

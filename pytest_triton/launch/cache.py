@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,8 @@ PARTIAL = ".partial-"
 _PARTIAL_AGE = 6 * 3600.0
 #: Seconds that one process waits for another that prepares the same thing.
 LOCK_TIMEOUT = 900.0
+#: Seconds of waiting that are not worth a word.
+_QUIET = 1.0
 
 
 def cache_root() -> Path:
@@ -32,17 +34,28 @@ def cache_root() -> Path:
 
 
 @contextmanager
-def locked(path: Path, *, what: str, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold the lock beside ``path``, across processes."""
+def locked(
+    path: Path,
+    *,
+    what: str,
+    timeout: float = LOCK_TIMEOUT,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[None]:
+    """Hold the lock beside ``path``, across processes; says so when it has to wait."""
     import filelock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(str(path.parent / f".{path.name}.lock"), timeout=timeout)
+    lock = filelock.FileLock(str(path.parent / f".{path.name}.lock"))
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=min(_QUIET, timeout))
+        except filelock.Timeout:
+            if progress is not None:
+                progress(f"waiting for another process that is {what}")
+            lock.acquire(timeout=max(0.0, timeout - _QUIET))
     except filelock.Timeout:
         raise ToolError(
-            f"another process has been busy with {what} for {timeout:.0f} s",
+            f"another process has been {what} for {timeout:.0f} s",
             f"wait for it, or end it; the lock is {lock.lock_file}",
         ) from None
     try:

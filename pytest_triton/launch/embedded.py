@@ -82,10 +82,18 @@ def embedded(
 
 
 def boot(
-    spec: ServerSpec, stack: ExitStack, *, tolerant: bool = False, progress: Progress | None = None
+    spec: ServerSpec,
+    stack: ExitStack,
+    *,
+    tolerant: bool = False,
+    progress: Progress | None = None,
+    started: Callable[[Path], None] | None = None,
 ) -> tuple[Deployment, Supervised]:
-    """Boot a server whose end is pushed on ``stack``; also its supervisor, for orders."""
-    attempt = _Attempt(spec, progress or (lambda _: None))
+    """Boot a server whose end is pushed on ``stack``; also its supervisor, for orders.
+
+    ``started`` is called with the path of the log whenever a server has been started.
+    """
+    attempt = _Attempt(spec, progress or (lambda _: None), started or (lambda _: None))
     for left in reversed(range(_PORT_ATTEMPTS)):
         with ExitStack() as attempted:
             try:
@@ -108,8 +116,8 @@ def boot(
 class _Attempt:
     """One boot, repeated when something came in between."""
 
-    def __init__(self, spec: ServerSpec, say: Progress) -> None:
-        self.spec, self.say = spec, say
+    def __init__(self, spec: ServerSpec, say: Progress, started: Callable[[Path], None]) -> None:
+        self.spec, self.say, self.started = spec, say, started
         self.entered = time.monotonic()
         #: False: auto-complete is left on, whatever the configurations are.
         self.complete = spec.auto_complete is not True
@@ -184,6 +192,7 @@ class _Attempt:
             grace=self._grace(screened.grace),
             deadline=deadline,
         )
+        self.started(log)
         failures = wait_ready(supervisor, ports, screened.models, deadline=deadline, story=story)
         ready = time.monotonic()
         ports.release()

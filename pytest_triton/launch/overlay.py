@@ -116,7 +116,7 @@ def overlay(
     path = cache_root() / "overlays" / interpreter.key
     if made := _read(path):
         return made
-    with locked(path, what="preparing the server's Python"):
+    with locked(path, what="preparing the server's Python", progress=progress):
         if made := _read(path):
             return made
         whole = describe(Path(interpreter.executable))
@@ -173,7 +173,7 @@ def numpy_directory(version: str, *, progress: Callable[[str], None]) -> Path:
     path = cache_root() / "overlays" / f"numpy-{NUMPY}-py{version}"
     if path.is_dir():
         return path
-    with locked(path, what=f"installing numpy {NUMPY}"):
+    with locked(path, what=f"installing numpy {NUMPY}", progress=progress):
         if path.is_dir():
             return path
         wheel = download(

@@ -81,7 +81,7 @@ def lease(
     from pytest_triton.launch.embedded import boot
 
     directory = shared_directory(shared)
-    with locked(directory / _STATE, what="booting the shared server"):
+    with locked(directory / _STATE, what="booting the shared server", progress=progress):
         state = _read(directory)
         if not state:
             with ExitStack() as stack:

@@ -191,7 +191,7 @@ def install(name: str = DEFAULT_RELEASE, *, progress: Callable[[str], None] = pr
     if (path / _MARKER).is_file():
         return _installed(release, path)
     _require_platform()
-    with locked(path, what=f"installing Triton {release.name}"):
+    with locked(path, what=f"installing Triton {release.name}", progress=progress):
         if (path / _MARKER).is_file():
             return _installed(release, path)
         wheel = download(

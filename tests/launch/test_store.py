@@ -117,7 +117,7 @@ def test_a_lock_that_somebody_holds(tmp_path: Path) -> None:
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(ToolError, match="busy with testing"):
+        with pytest.raises(ToolError, match="has been testing"):
             with locked(tmp_path / "thing", what="testing", timeout=0.2):
                 pass
     finally:
