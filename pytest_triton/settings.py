@@ -389,25 +389,32 @@ def resolve(
 
     Relative paths are relative to ``cwd`` on the command line and in the environment, and
     to ``root`` (the directory of the configuration file) in ini. ``seed`` is used when
-    none was said.
+    none was said. Of two subjects, the one that was said by the stronger source counts.
     """
     environ = os.environ if environ is None else environ
     cwd = cwd or Path.cwd()
     values: dict[str, Any] = {}
+    strength: dict[str, int] = {}
     for option in OPTIONS:
-        for value, base in (
-            (command_line(option), cwd),
-            (environ.get(option.env) or None, cwd),
-            (ini(option), root or cwd),
+        for rank, (value, base) in enumerate(
+            (
+                (command_line(option), cwd),
+                (environ.get(option.env) or None, cwd),
+                (ini(option), root or cwd),
+            )
         ):
             if value is not None and value != ():
                 values[option.field] = convert(option, value, base)
+                strength[option.field] = rank
                 break
         else:
             default = option.default
             values[option.field] = cwd / default if isinstance(default, Path) else default
     if values["seed"] is None:
         values["seed"] = seed
+    subjects = {name: strength[name] for name in ("url", "repository") if name in strength}
+    if len(set(subjects.values())) == 2:
+        values[max(subjects, key=lambda name: subjects[name])] = None
     settings = Settings(**values)
     check(settings)
     return settings

@@ -136,6 +136,19 @@ def test_off_in_the_environment_beats_on_in_ini() -> None:
         assert settings.allow_load is None
 
 
+def test_a_subject_on_the_command_line_beats_the_one_in_ini(tmp_path: Path) -> None:
+    said = {"url": "http://127.0.0.1:8000", "repository": str(tmp_path)}
+    for name, other in (("url", "repository"), ("repository", "url")):
+        settings = resolve(
+            lambda o, name=name: said[name] if o.name == name else None,
+            lambda o, other=other: said[other] if o.name == other else None,
+            environ={},
+        )
+        assert settings.kind == {"url": "endpoint", "repository": "repository"}[name]
+    with pytest.raises(SettingsError, match="two different subjects"):
+        resolve(lambda o: said.get(o.name), lambda o: None, environ={})
+
+
 def test_paths_are_relative_to_where_they_were_said(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     settings = resolve(
