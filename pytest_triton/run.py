@@ -50,6 +50,7 @@ class Run:
         self._clock = time.monotonic()
         self._notes: list[str] = []
         self._armed = False
+        self._refused = ""
 
     # -- arming --------------------------------------------------------------------------
 
@@ -89,6 +90,13 @@ class Run:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        try:
+            self._collect(items)
+        except pytest.UsageError as error:
+            self._refused = str(error)  # a worker's own message reaches nobody
+            raise
+
+    def _collect(self, items: list[pytest.Item]) -> None:
         for item in items:
             if (name := clause_id(item)) is None:
                 continue
@@ -246,6 +254,8 @@ class Run:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         told = (getattr(node, "workeroutput", None) or {}).get("triton")
+        if told and told["refused"]:
+            pytest.exit(told["refused"], returncode=int(pytest.ExitCode.USAGE_ERROR))
         if not told or not told["armed"]:
             return
         self._armed = self.card.armed = True
@@ -260,6 +270,7 @@ class Run:
         if self.is_worker:
             self.config.workeroutput["triton"] = {  # type: ignore[attr-defined]
                 "armed": self._armed,
+                "refused": self._refused,
                 "collected": sorted(self.card.collected) if self._armed else [],
                 "deselected": sorted(self.card.deselected) if self._armed else [],
                 "subject": self.config.stash.get(keys.SUBJECT, {}),
