@@ -54,5 +54,7 @@ def _gpus(subject: Subject) -> list[dict[str, Any]]:
     except SubjectFault:
         return []
     return [
-        {"uuid": sample.labels.get("gpu_uuid"), "memory_bytes": sample.value} for sample in samples
+        # The gauge is 0 until the telemetry was read once: that is no size.
+        {"uuid": sample.labels.get("gpu_uuid"), "memory_bytes": sample.value or None}
+        for sample in samples
     ]

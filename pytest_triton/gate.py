@@ -111,3 +111,11 @@ def enter(request: pytest.FixtureRequest) -> Evidence:
     if clause.needs or clause.after or clause.requires or any(clause.releases):
         check(clause, request.getfixturevalue("triton_subject"), settings)
     return evidence
+
+
+def selected(config: pytest.Config) -> frozenset[str]:
+    """The clauses that an armed run is going to judge."""
+    card = config.stash.get(keys.SCORECARD, None)
+    if card is None or not card.armed:
+        return frozenset()
+    return frozenset(card.collected - card.deselected)

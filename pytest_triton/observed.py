@@ -64,7 +64,8 @@ class Observed:
         if self.pace:
             self.pace.close()
 
-    def _once(self, key: str, make: Callable[[], T]) -> T:
+    def once(self, key: str, make: Callable[[], T]) -> T:
+        """The value of ``make``, called the first time only."""
         if key not in self._memory:
             self._memory[key] = make()
         value: T = self._memory[key]
@@ -121,7 +122,7 @@ class Observed:
                 return []
             return [entry for entry in entries if isinstance(entry, dict)]
 
-        return self._once("index", ask)
+        return self.once("index", ask)
 
     @property
     def pytorch(self) -> dict[str, ServedModel]:
@@ -179,7 +180,7 @@ class Observed:
             "ensemble": lambda: any(model.is_ensemble for model in models()),
             "decoupled": lambda: any(model.decoupled for model in models()),
             "labels": lambda: any(model.labelled_outputs for model in models()),
-            "gpu": lambda: self._once("gpu", self._has_gpu),
+            "gpu": lambda: self.once("gpu", self._has_gpu),
         }
         return answers[name]()
 
@@ -200,7 +201,7 @@ class Observed:
             "model": lambda: None if self.models else "no model is ready",
             "pytorch": lambda: None if self.pytorch else "no PyTorch model is ready",
         }
-        return self._once(f"prerequisite {prerequisite}", probes[prerequisite])
+        return self.once(f"prerequisite {prerequisite}", probes[prerequisite])
 
     def _live(self) -> str | None:
         try:

@@ -110,6 +110,22 @@ class Run:
                 self._arm()
         if self._armed and self.settings.scope:
             self._keep_scope(items)
+        if self._armed:
+            self._order(items)
+
+    def _order(self, items: list[pytest.Item]) -> None:
+        """Our tests in the catalogue's order, what is measured under load last."""
+        clauses = self.card.catalogue.clauses
+        rank = {name: index for index, name in enumerate(clauses)}
+
+        def key(item: pytest.Item) -> tuple[bool, int]:
+            name = clause_id(item) or ""
+            return clauses[name].measured, rank[name]
+
+        places = [index for index, item in enumerate(items) if clause_id(item) and is_suite(item)]
+        ordered = sorted((items[index] for index in places), key=key)
+        for index, item in zip(places, ordered, strict=True):
+            items[index] = item
 
     def _keep_scope(self, items: list[pytest.Item]) -> None:
         """Take the tests of clauses outside --triton-scope out of the run."""

@@ -43,6 +43,12 @@ class Subject(Observed):
         super().__init__(deployment, settings)
         self._oracle: ReferenceProcess | None = None
 
+    def expect_reference(self) -> None:
+        """Start the oracle now: it imports torch while other clauses are judged."""
+        if self.deployment.kind == "reference":
+            self._oracle = self._oracle or ReferenceProcess()
+            self._oracle.start()
+
     def close(self) -> None:
         """Give the connections and the oracle back."""
         if self._oracle is not None:
@@ -60,7 +66,7 @@ class Subject(Observed):
 
     def metadata(self, model: str) -> dict[str, Any]:
         """The metadata of a ready model; asked for once."""
-        return self._once(f"metadata {model}", lambda: self.http.model_metadata(model))
+        return self.once(f"metadata {model}", lambda: self.http.model_metadata(model))
 
     def cases(self, model: str, *, batch: int | None = None, version: str = "") -> list[InputCase]:
         """Inputs for a ready model from the best source; never empty."""

@@ -10,8 +10,9 @@ import pytest
 from pytest_triton.compare import mismatch
 from pytest_triton.evidence import Evidence
 from pytest_triton.factory import Disposable
-from pytest_triton.probe.http import model_path, wait_until
+from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import RequestFailed
+from pytest_triton.reloading import cycle
 from pytest_triton.served import (
     declared_metadata,
     disk_config,
@@ -68,9 +69,7 @@ def test_metadata(triton_subject: Subject, triton_evidence: Evidence) -> None:
             for direction in ("inputs", "outputs"):
                 tensors = [(t.get("name"), t.get("datatype")) for t in metadata.get(direction, [])]
                 expected = [(t.name, t.datatype) for t in declared[direction]]
-                assert tensors == expected, (
-                    f"{direction} {tensors}, configured are {expected}"
-                )
+                assert tensors == expected, f"{direction} {tensors}, configured are {expected}"
 
 
 @pytest.mark.clause("MET-04")
@@ -196,27 +195,14 @@ def test_index(triton_subject: Subject, triton_evidence: Evidence) -> None:
 
 @pytest.mark.clause("REP-02")
 def test_load_and_unload(triton_disposable: Disposable) -> None:
-    subject, name = triton_disposable.subject, triton_disposable.model
-    case = subject.case(name)
-    before = subject.answer(name, case)
-    subject.http.unload(name)
-    try:
-        assert wait_until(lambda: not subject.http.model_ready(name), timeout=20), (
-            "still ready 20 s after the unload"
-        )
-        with pytest.raises(RequestFailed) as refused:
-            subject.http.infer(name, case.inputs)
-        assert name in refused.value.message, f"the refusal names no model: {refused.value}"
-        unloading = {"UNAVAILABLE", "UNLOADING"}
-        states = {e.get("state") for e in subject.http.index() if e.get("name") == name}
-        assert states <= unloading, f"the index says {states} after the unload"
-    finally:
-        subject.load(name)
-    assert wait_until(lambda: subject.http.model_ready(name), timeout=60), (
-        "not ready after the load"
+    seen = cycle(triton_disposable)
+    assert seen.refusal is not None, "inference was answered after the unload"
+    assert triton_disposable.model in seen.refusal, f"the refusal names no model: {seen.refusal!r}"
+    assert seen.states_when_unloaded <= {"UNAVAILABLE", "UNLOADING"}, (
+        f"the index says {sorted(seen.states_when_unloaded)} after the unload"
     )
-    after = subject.answer(name, case)
-    assert not (text := mismatch(after.outputs, before.outputs)), f"after loading again: {text}"
+    assert seen.after == 200, f"readiness answers {seen.after} after loading again"
+    assert not seen.changed, f"after loading again: {seen.changed}"
 
 
 @pytest.mark.clause("REP-03")

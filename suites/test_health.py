@@ -6,35 +6,31 @@ import pytest
 
 from pytest_triton.evidence import Evidence
 from pytest_triton.factory import Disposable
-from pytest_triton.probe.http import model_path, wait_until
+from pytest_triton.reloading import cycle, readiness
 from pytest_triton.subject import Subject
 
 NOBODY = "pytest_triton_no_such_model"
 NO_VERSION = "987654"
 
 
-def _ready(subject: Subject, model: str, version: str = "") -> int:
-    return subject.http.request("GET", f"{model_path(model, version)}/ready").status
-
-
 @pytest.mark.clause("HLT-05")
-def test_model_ready(triton_subject: Subject, triton_evidence: Evidence) -> None:
+def test_modelreadiness(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name in triton_subject.models:
         with triton_evidence.case(name):
-            status = _ready(triton_subject, name)
+            status = readiness(triton_subject, name)
             assert status == 200, f"readiness answers {status}, the index says READY"
-    status = _ready(triton_subject, NOBODY)
+    status = readiness(triton_subject, NOBODY)
     assert status == 400, f"readiness of an unknown model answers {status}, 400 was expected"
 
 
 @pytest.mark.clause("HLT-06")
-def test_version_ready(triton_subject: Subject, triton_evidence: Evidence) -> None:
+def test_versionreadiness(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, model in triton_subject.models.items():
         with triton_evidence.case(name):
             for version in model.versions:
-                status = _ready(triton_subject, name, version)
+                status = readiness(triton_subject, name, version)
                 assert status == 200, f"readiness of version {version} answers {status}"
-            status = _ready(triton_subject, name, NO_VERSION)
+            status = readiness(triton_subject, name, NO_VERSION)
             assert status == 400, f"readiness of an absent version answers {status}, not 400"
 
 
@@ -76,27 +72,19 @@ def test_protocols_agree(triton_subject: Subject, triton_evidence: Evidence) -> 
 
 
 @pytest.mark.clause("HLT-03")
-def test_failed_load_is_not_ready(triton_disposable: Disposable) -> None:
+def test_failed_load_is_notreadiness(triton_disposable: Disposable) -> None:
     http = triton_disposable.subject.http
     live, ready = http.request("GET", "/v2/health/live"), http.request("GET", "/v2/health/ready")
     assert live.status == 200, f"live answers {live.status} beside a model that failed to load"
     assert ready.status == 400, f"ready answers {ready.status} although a model failed to load"
-    status = _ready(triton_disposable.subject, triton_disposable.broken)
+    status = readiness(triton_disposable.subject, triton_disposable.broken)
     assert status == 400, f"readiness of the failed model answers {status}"
 
 
 @pytest.mark.clause("HLT-12")
-def test_unloaded_is_not_ready(triton_disposable: Disposable) -> None:
-    subject, name = triton_disposable.subject, triton_disposable.model
-    assert _ready(subject, name) == 200, "not ready to begin with"
-    subject.http.unload(name)
-    try:
-        assert wait_until(lambda: _ready(subject, name) == 400, timeout=20), (
-            f"readiness answers {_ready(subject, name)} after the unload"
-        )
-        assert subject.http.live(), "not live after the unload"
-    finally:
-        subject.load(name)
-    assert wait_until(lambda: _ready(subject, name) == 200, timeout=60), (
-        f"readiness answers {_ready(subject, name)} after loading again"
-    )
+def test_unloaded_is_notreadiness(triton_disposable: Disposable) -> None:
+    seen = cycle(triton_disposable)
+    assert seen.before == 200, f"readiness answers {seen.before} to begin with"
+    assert seen.unloaded == 400, f"readiness answers {seen.unloaded} after the unload"
+    assert seen.live_when_unloaded, "not live after the unload"
+    assert seen.after == 200, f"readiness answers {seen.after} after loading again"

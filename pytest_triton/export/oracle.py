@@ -6,6 +6,7 @@ when its owner closes it, and also when its owner dies: it reads end of file.
 
 from __future__ import annotations
 
+import importlib
 import os
 import selectors
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import IO
 
@@ -70,6 +72,10 @@ class ReferenceProcess:
         if "error" in header:
             raise ToolError(str(header["error"]), str(header["remedy"]))
         return outputs
+
+    def start(self) -> None:
+        """Start the process now, without waiting for its imports."""
+        self._started()
 
     def close(self) -> None:
         """End the process; a later question starts a new one."""
@@ -194,6 +200,9 @@ def main() -> int:
     source = sys.stdin.buffer
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the frames
+    with suppress(ImportError):  # missed when a question needs it, and said then
+        importlib.import_module("torch")
+        importlib.import_module("transformers.models.bert.modeling_bert")
     while len(prefix := source.read(frames.PREFIX.size)) == frames.PREFIX.size:
         size, payload = frames.sizes(prefix)
         header, inputs = frames.decode(source.read(size), source.read(payload))
