@@ -79,13 +79,16 @@ class ServerFactory:
         stack = ExitStack()
         try:
             deployment, supervised = boot(
-                replace(spec, **fields), stack, tolerant=tolerant, progress=self._progress
+                replace(spec, **fields), stack, tolerant=tolerant, progress=self._tell
             )
         except BaseException:
             stack.close()
             raise
         self._servers[deployment.http_url] = (deployment, stack, supervised)
         return deployment
+
+    def _tell(self, text: str) -> None:
+        self._progress(f"{text}, one more server")
 
     def stop(self, deployment: Deployment) -> None:
         """End one of the servers now."""
@@ -118,13 +121,17 @@ class ServerFactory:
         Beside the smallest model of ``deployment`` it has one that fails to load and one
         whose every request fails.
         """
+        from pytest_triton.repository.config import is_complete, read_config
+
         assert deployment.repository is not None
         model = smallest_model(deployment)
         repository = self._scratch / f"disposable-{self._count}"
         shutil.copytree(deployment.repository / model, repository / model)
         write_python_model(repository / BROKEN, _BROKEN)
         write_python_model(repository / FAILING, _FAILING)
-        return self(repository, tolerant=True), model
+        # The broken model is no reason for the launcher to try again with auto-complete.
+        complete = is_complete(read_config(repository / model))
+        return self(repository, tolerant=True, auto_complete=False if complete else None), model
 
     def __enter__(self) -> ServerFactory:
         return self

@@ -72,7 +72,7 @@ def test_protocols_agree(triton_subject: Subject, triton_evidence: Evidence) -> 
 
 
 @pytest.mark.clause("HLT-03")
-def test_failed_load_is_notreadiness(triton_disposable: Disposable) -> None:
+def test_failed_load_is_not_ready(triton_disposable: Disposable) -> None:
     http = triton_disposable.subject.http
     live, ready = http.request("GET", "/v2/health/live"), http.request("GET", "/v2/health/ready")
     assert live.status == 200, f"live answers {live.status} beside a model that failed to load"
@@ -82,7 +82,7 @@ def test_failed_load_is_notreadiness(triton_disposable: Disposable) -> None:
 
 
 @pytest.mark.clause("HLT-12")
-def test_unloaded_is_notreadiness(triton_disposable: Disposable) -> None:
+def test_unloaded_is_not_ready(triton_disposable: Disposable) -> None:
     seen = cycle(triton_disposable)
     assert seen.before == 200, f"readiness answers {seen.before} to begin with"
     assert seen.unloaded == 400, f"readiness answers {seen.unloaded} after the unload"
