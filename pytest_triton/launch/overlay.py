@@ -162,7 +162,7 @@ def libpython_directory(interpreter: Interpreter) -> Path:
 
 def numpy_directory(version: str, *, progress: Callable[[str], None]) -> Path:
     """numpy 1.26 for a Python version, unpacked into the cache. Raises ToolError."""
-    from pytest_triton.launch.store import download
+    from pytest_triton.launch.fetch import download
 
     if version not in _NUMPY_SHA256:
         raise ToolError(

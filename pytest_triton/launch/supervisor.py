@@ -19,7 +19,6 @@ import marshal
 import os
 import select
 import signal
-import sys
 import time
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -296,6 +295,4 @@ def remove_tree(path: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.platform != "linux":
-        sys.exit("the supervisor needs Linux")
     Supervisor().run()

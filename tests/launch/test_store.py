@@ -17,6 +17,7 @@ from pytest_triton.launch import store
 from pytest_triton.launch.backends import backend_directory
 from pytest_triton.launch.cache import CACHE_VARIABLE, locked, sweep_partial, whole_directory
 from pytest_triton.launch.embedded import ServerSpec, embedded
+from pytest_triton.launch.fetch import require_pip
 from pytest_triton.launch.overlay import overlay
 
 
@@ -65,7 +66,7 @@ def test_without_pip(tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     with pytest.raises(ToolError, match="pip is not in this environment") as caught:
-        store.require_pip(bare / "bin" / "python")
+        require_pip(bare / "bin" / "python")
     assert "ensurepip" in caught.value.remedy
 
 
