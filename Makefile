@@ -23,7 +23,7 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt scripts/environment.sh
 	@touch $@
 
 lab: $(VENV)/.installed-lab
-	@$(BIN)/pytest-triton server install $(RELEASE)
+	@printf '  server        '; $(BIN)/pytest-triton server install $(RELEASE)
 	@$(BIN)/python -m pytest --pyargs pytest_triton.suites -q --no-header \
 	    --triton-report $(REPORT) --triton-server-release $(RELEASE) \
 	    --html $(REPORT)/report.html --self-contained-html $(PYTEST_ARGS)

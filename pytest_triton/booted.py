@@ -69,7 +69,23 @@ def boot(
     except ToolError as error:
         yield Booted(None, error)
         return
+    if deployment.owned:
+        progress(_ready(deployment))
     try:
         yield Booted(deployment, None)
     finally:
         manager.__exit__(None, None, None)
+
+
+def _ready(deployment: Deployment) -> str:
+    """Where it listens, and how long that took."""
+    ports = " · ".join(
+        f"{name} {url.removesuffix('/metrics').rpartition(':')[2]}"
+        for name, url in (
+            ("http", deployment.http_url),
+            ("grpc", deployment.grpc_url),
+            ("metrics", deployment.metrics_url),
+        )
+        if url
+    )
+    return f"ready in {deployment.boot.get('ready', 0.0):.1f} s · {ports}"

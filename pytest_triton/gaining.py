@@ -96,7 +96,7 @@ def measure(arms: ArmsServer, model: str, confidence: float, progress: Any) -> M
     """Throughput of both arms in ABBA order, at the same concurrency, answers checked."""
     source = arms.subject
     concurrency = concurrency_for(source, model)
-    told = (lambda text: progress(f"batching gain of {model}: {text}")) if progress else None
+    told = (lambda text: progress(f"measuring the batching gain of {model}, {text}")) if progress else None
     with arms.booted(model) as subject:
         requests = {name: prepare(source, model, as_model=name) for name in (CONTROL, TREATED)}
 

@@ -7,6 +7,14 @@ from typing import Any
 
 import pytest
 
+#: Columns of the word that says what is being done.
+LABEL = 14
+
+
+def line(doing: str, what: str) -> str:
+    """One line of progress, in columns."""
+    return f"  {doing:<{LABEL}}{what}"
+
 
 def teller(config: pytest.Config) -> Callable[[str], None]:
     """A function that writes one line of progress; silent in workers and with -qq."""
@@ -17,8 +25,14 @@ def teller(config: pytest.Config) -> Callable[[str], None]:
 
     def tell(text: str) -> None:
         def write() -> None:
-            reporter.ensure_newline()
-            reporter.write_line(f"triton: {text}", blue=True)
+            judging: Any = config.pluginmanager.getplugin("triton-judging")
+            if judging is None:
+                reporter.ensure_newline()
+                reporter.write_line(f"triton: {text}", blue=True)
+            else:
+                judging.clear()
+                doing, _, what = text.partition(" ")
+                reporter.write_line(line(doing, what), blue=True)
 
         if capture is None:
             write()

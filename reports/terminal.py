@@ -11,6 +11,14 @@ import pytest
 from pytest_triton import keys
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    card = session.config.stash.get(keys.SCORECARD, None)
+    if card is not None and card.armed:
+        from .judging import watch
+
+        watch(session, card)
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     report = config.stash.get(keys.REPORT, None)
     if report is None:

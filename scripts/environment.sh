@@ -19,9 +19,12 @@ esac
     fail "Python $version has no venv" "on Debian and Ubuntu:  apt-get install python$version-venv"
 
 began=$(date +%s)
-[ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+if ! [ -x "$venv/bin/python" ]; then
+    printf '  environment   installing into %s (a first time downloads some 300 MB, or 3 GB with CUDA)\n' "$venv"
+    "$python" -m venv "$venv"
+fi
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt --editable ".[$extra]" ||
     fail "the packages could not be installed" "read pip's message above; behind a proxy set PIP_INDEX_URL"
 count=$("$venv/bin/python" -m pip list --format=freeze --disable-pip-version-check | wc -l)
-printf 'environment   %s, %s packages, Python %s  %s s\n' "$venv" "$count" "$version" "$(($(date +%s) - began))"
+printf '  environment   %s, %s packages, Python %s, %s s\n' "$venv" "$count" "$version" "$(($(date +%s) - began))"

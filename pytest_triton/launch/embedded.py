@@ -101,12 +101,12 @@ def boot(
             except PortTaken:
                 if not left:
                     raise
-                attempt.say("another process took one of the ports: trying others")
+                attempt.say("booting again, on other ports: another process took one")
                 continue
             if booted is None:
                 # A model failed. Completing could have helped it, and errors read differently.
                 attempt.complete = False
-                attempt.say("a model failed: booting again with auto-complete, Triton's default")
+                attempt.say("booting again, with auto-complete as by default: a model failed")
                 continue
             stack.push(attempted.pop_all())
             return booted

@@ -59,9 +59,9 @@ def abba(
     rates: dict[str, list[float]] = {"a": [], "b": []}
     foreign: list[float] = []
     for pair in range(pairs):
+        if progress:
+            progress(f"pair {pair + 1} of {pairs}")
         for side in ("ab", "ba")[pair % 2]:
-            if progress:
-                progress(f"pair {pair + 1} of {pairs}, {side.upper()}")
             found = (run_a if side == "a" else run_b)()
             if isinstance(found, LoadResult):
                 _refuse_errors(found, side.upper())
