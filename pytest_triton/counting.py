@@ -139,7 +139,7 @@ class Observation:
         same_excess = self.by_metrics is not None and all(
             getattr(self.by_statistics, key) == getattr(self.by_metrics, key)
             and getattr(self.by_metrics, key) >= getattr(self.sent, key)
-            for key in ("success", "inferences")
+            for key in ("success", "failure", "inferences")
         )
         if not subject.deployment.owned and same_excess:
             raise Inconclusive(f"{text}; {other} agree with that: others use this server too")

@@ -29,9 +29,11 @@ def test_text(triton_subject: Subject) -> None:
     assert not scrape.problems, "; ".join(scrape.problems[:5])
     assert scrape.families, "the page has no family"
     for name, series in scrape.series.items():
+        family = scrape.families.get(scrape.family_of(name))
+        assert family and family.type != "untyped", f"{name} has no TYPE"
+        assert family.help, f"{name} has no HELP"
         for labels, value in series.items():
-            family = scrape.families.get(scrape.family_of(name))
-            if family is None or family.type != "summary":
+            if family.type != "summary":
                 assert not math.isnan(value), f"{name}{dict(labels)} is NaN"
 
 
