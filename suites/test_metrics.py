@@ -30,7 +30,8 @@ def test_text(triton_subject: Subject) -> None:
     assert scrape.families, "the page has no family"
     for name, series in scrape.series.items():
         family = scrape.families.get(scrape.family_of(name))
-        assert family and family.type != "untyped", f"{name} has no TYPE"
+        assert family is not None, f"{name} has neither TYPE nor HELP"
+        assert family.type != "untyped", f"{name} has no TYPE"
         assert family.help, f"{name} has no HELP"
         for labels, value in series.items():
             if family.type != "summary":
