@@ -28,6 +28,7 @@ output [ {{ name: "OUTPUT__0" data_type: TYPE_FP32 dims: [ 3 ] }} ]
 instance_group [ {{ kind: KIND_CPU count: 1 }} ]
 """
 MODELS = 8
+FEW = ("tiny_0", "tiny_1")
 X = np.arange(6, dtype=np.float32).reshape(1, 6)
 RELEASES = ("24.10", "24.07", "23.10")
 
@@ -86,15 +87,20 @@ Boot = Callable[..., AbstractContextManager[Deployment]]
 
 @pytest.fixture
 def boot(models: Models, tmp_path: Path, releases: tuple[str, ...]) -> Boot:
-    """Boot the models with the launcher in place; the log is ``tmp_path/server.log``."""
+    """Boot all models, or a few, with the launcher in place; logs to ``server.log``."""
 
     @contextmanager
     def run(
-        release: str = "24.10", *, backends: Path | None = None, **environment: str
+        release: str = "24.10",
+        *,
+        backends: Path | None = None,
+        few: bool = False,
+        **environment: str,
     ) -> Iterator[Deployment]:
         backends = backends or with_zygote(release, tmp_path / "backends")
         spec = ServerSpec(
             models.repository,
+            models=FEW if few else None,
             release=release,
             device="cpu",
             server_args=(f"--backend-directory={backends}",),

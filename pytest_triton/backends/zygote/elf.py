@@ -73,7 +73,7 @@ class _Image:
         size, count = struct.unpack_from("<HH", data, 54)
         if size != 56:
             raise UnsupportedStub("program headers of an unknown size")
-        self.segments = [
+        self.segments: list[tuple[int, ...]] = [
             struct.unpack_from("<IIQQQQQQ", data, phoff + i * 56) for i in range(count)
         ]
         self.dynamic = list(self._dynamic())

@@ -54,12 +54,12 @@ def first_environment() -> dict[bytes, bytes]:
     return {name: value for name, equals, value in pairs if equals}
 
 
-def address(owner: int) -> bytes:
-    """Abstract socket of the zygote of an owner: no file, gone with the process."""
-    with open(f"/proc/{owner}/stat", "rb") as file:
+def address(server: int) -> bytes:
+    """Abstract socket of the zygote of a server: no file, gone with the process."""
+    with open(f"/proc/{server}/stat", "rb") as file:
         began = file.read().rpartition(b")")[2].split()[19]  # tells reused process ids apart
     kind = zlib.crc32(loading(first_environment()) + b"\0" + os.fsencode(HOME))
-    return b"\0pytest-triton-zygote/%d/%d/%s/%08x" % (os.getuid(), owner, began, kind)
+    return b"\0pytest-triton-zygote/%d/%d/%s/%08x" % (os.getuid(), server, began, kind)
 
 
 def own_peer(sock: _socket.socket) -> bool:
@@ -68,9 +68,9 @@ def own_peer(sock: _socket.socket) -> bool:
     return int.from_bytes(peer[4:8], sys.byteorder) == os.getuid()
 
 
-def connect(owner: int) -> _socket.socket:
+def connect(server: int) -> _socket.socket:
     """A connection to the zygote, which is started if there is none. Raises OSError, Declined."""
-    name, began = address(owner), False
+    name, began = address(server), False
     for _ in range(200):
         sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
@@ -79,7 +79,7 @@ def connect(owner: int) -> _socket.socket:
             sock.close()
             if began:
                 break
-            began = start(owner, name)
+            began = start(server, name)
             if not began:
                 time.sleep(0.01)  # somebody else is between bind and listen
             continue
@@ -89,7 +89,7 @@ def connect(owner: int) -> _socket.socket:
     raise Declined(ENDED)
 
 
-def start(owner: int, name: bytes) -> bool:
+def start(server: int, name: bytes) -> bool:
     """Start a zygote unless somebody else just did; it inherits the socket, already listening."""
     sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
@@ -106,12 +106,12 @@ def start(owner: int, name: bytes) -> bool:
     try:
         if os.fork():  # a child of nobody: this process may turn into the ordinary stub
             os._exit(0)
-        become_zygote(owner, sock.fileno())
+        become_zygote(server, sock.fileno())
     finally:
         os._exit(127)
 
 
-def become_zygote(owner: int, listener: int) -> None:
+def become_zygote(server: int, listener: int) -> None:
     # Nothing of ours may be kept open by it: the reader of the server's log waits for an end.
     null = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):
@@ -131,7 +131,7 @@ def become_zygote(owner: int, listener: int) -> None:
     else:
         environment[b"PYTHONCOERCECLOCALE"] = b"0"
     # The name "python3" makes Python look for itself on PATH, as it does in a stub.
-    arguments = ["python3", *options, os.path.join(HOME, "zygote.py"), str(owner)]
+    arguments = ["python3", *options, os.path.join(HOME, "zygote.py"), str(server)]
     os.execve(os.path.join(HOME, "interpreter"), arguments, environment)
 
 
@@ -165,7 +165,7 @@ def become_child(arguments: list[str]) -> int:
         raise Declined("Triton gave arguments that are not known here")
     server = int(arguments[4])
     watch = os.pidfd_open(server)
-    sock = connect(int(os.environ.get("PYTEST_TRITON_ZYGOTE_OWNER") or server))
+    sock = connect(server)
     request(sock, arguments)
     waiting = select.poll()
     waiting.register(watch, select.POLLIN)
@@ -203,7 +203,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--start"]:  # ahead of the first model: --start OWNER
-        start(int(sys.argv[2]), address(int(sys.argv[2])))
-    else:
-        sys.exit(main())
+    sys.exit(main())

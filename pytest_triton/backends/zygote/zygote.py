@@ -5,9 +5,8 @@ of the standard library), is ready at once and serves the stubs that complete co
 its child imports torch meanwhile and serves the stubs of instances. Neither ever runs a model,
 touches CUDA or computes anything in parallel, so forking is safe.
 
-Both end with their owner (the server, or whoever was named): the first watches the owner, the
-second dies with the first. Children that became stubs do not depend on them: each is tied to
-its own launcher.
+Both end with the server: the first watches it, the second dies with the first. Children that
+became stubs do not depend on them: each is tied to its own launcher.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ _LARGEST = 256 * 1024
 _STREAMS = 3
 
 
-def main(owner: int) -> None:
+def main(server: int) -> None:
     listener = socket.socket(fileno=LISTENER)
     listener.set_inheritable(False)
-    watch = os.pidfd_open(owner)
+    watch = os.pidfd_open(server)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, collect)
     name("triton_zygote")
@@ -63,7 +62,7 @@ def main(owner: int) -> None:
 
 
 def serve_light(listener: socket.socket, watch: int, heavy: socket.socket, forker: Forker) -> None:
-    """Take every request; returns when the owner has died, or the process with torch has."""
+    """Take every request; returns when the server has died, or the process with torch has."""
     poll = select.poll()
     for number in (watch, listener.fileno(), heavy.fileno()):
         poll.register(number, select.POLLIN)
