@@ -72,6 +72,12 @@ UNBUILT = {
     "baseline": "not built yet",
     "transcript": "not built yet",
 }
+VARIABLES = {
+    "PYTEST_TRITON_CACHE": "directory of servers, exported models and the server's numpy "
+    "(default: the user's cache directory)",
+    "PYTEST_TRITON_ZYGOTE": "`0` in the server's environment: each TorchScript model imports torch "
+    "by itself",
+}
 COMMAND_EXITS = {
     "0": "done",
     "2": "usage error",
@@ -114,6 +120,8 @@ def options() -> str:
             rows.append((code(flag), option.help + note, default, names))
         parts.append(f"## {title.partition(': ')[2].capitalize()}\n")
         parts.append(table(("option", "meaning", "default", "ini, environment"), rows))
+    parts.append("## Other environment variables\n")
+    parts.append(table(("variable", "meaning"), ((code(n), m) for n, m in VARIABLES.items())))
     return "\n".join(parts)
 
 

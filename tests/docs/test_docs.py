@@ -96,7 +96,7 @@ def fixture_names() -> set[str]:
 def test_names_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     flags = {option.flag for option in OPTIONS}
-    variables = {option.env for option in OPTIONS} | {"PYTEST_TRITON_ZYGOTE"}
+    variables = {option.env for option in OPTIONS} | set(generator().VARIABLES)
     assert set(re.findall(r"--triton-[a-z][a-z-]*[a-z]", text)) <= flags
     assert set(re.findall(r"\bPYTEST_TRITON_[A-Z][A-Z_]*[A-Z]\b", text)) <= variables
     known = fixture_names() | {option.dest for option in OPTIONS}
