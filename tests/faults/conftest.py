@@ -20,7 +20,7 @@ from pytest_triton.deployment import Deployment
 
 #: Runs of the healthy subject: --healthy-runs, or this variable.
 RUNS_VARIABLE = "TRITON_HEALTHY_RUNS"
-Baseline = Callable[[str], Judged]
+Baseline = Callable[..., Judged]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -115,11 +115,11 @@ def baseline(
     slow: Callable[..., list[str]],
 ) -> Baseline:
     """The verdict on the healthy subject of a kind (wire, repository, server), made once."""
-    kept: dict[str, Judged] = {}
+    kept: dict[tuple[str, str], Judged] = {}
 
-    def get(kind: str) -> Judged:
-        if kind not in kept:
-            arguments, environment = ["--triton-device", "cpu"], {}
+    def get(kind: str, models: str = "*") -> Judged:
+        if (kind, models) not in kept:
+            arguments, environment = ["--triton-device", "cpu", "--triton-models", models], {}
             if kind == "wire":
                 through: Proxy = request.getfixturevalue("proxy")
                 through.rules([])
@@ -130,10 +130,10 @@ def baseline(
             else:
                 cache = request.getfixturevalue("private_cache")
                 environment = {"PYTEST_TRITON_CACHE": str(cache)}
-            kept[kind] = judge(
+            kept[kind, models] = judge(
                 tmp_path_factory.mktemp(f"healthy-{kind}"), arguments, environment=environment,
                 deselect=slow(),
             )  # fmt: skip
-        return kept[kind]
+        return kept[kind, models]
 
     return get

@@ -13,7 +13,7 @@ from faulty.verdict import complaints, idle_rules
 from faulty.wire import Proxy
 
 FAULTS = read_faults()
-Baseline = Callable[[str], Judged]
+Baseline = Callable[..., Judged]
 Slow = Callable[[tuple[str, ...]], list[str]]
 
 
@@ -48,11 +48,12 @@ def test_repository(
     baseline: Baseline,
     slow: Slow,
 ) -> None:
-    healthy = baseline("repository").statuses
+    healthy = baseline("repository", fault.models).statuses
     broken = break_repository(healthy_repository, tmp_path / "repository", fault.edit)
     judged = judge(
         tmp_path / "run",
-        ["--triton-device", "cpu", "--triton-repository", str(broken), *fault.arguments],
+        ["--triton-device", "cpu", "--triton-models", fault.models, "--triton-repository",
+         str(broken), *fault.arguments],  # fmt: skip
         deselect=slow(fault.run),
     )
     _assert(complaints(fault, judged, healthy), judged)
@@ -69,7 +70,7 @@ def test_server(
 ) -> None:
     from faulty import servers
 
-    healthy = baseline("server").statuses
+    healthy = baseline("server", fault.models).statuses
     broken = None
     if fault.edit:
         broken = break_repository(healthy_repository, tmp_path / "repository", fault.edit)
@@ -77,7 +78,7 @@ def test_server(
     environment |= servers.order(fault, tmp_path, broken)
     judged = judge(
         tmp_path / "run",
-        ["--triton-device", "cpu", *fault.arguments],
+        ["--triton-device", "cpu", "--triton-models", fault.models, *fault.arguments],
         environment=environment,
         deselect=slow(fault.run),
     )

@@ -64,6 +64,8 @@ class Fault:
     #: Slow clauses (measured, or with a server of their own) that run here; the others are
     #: deselected.
     run: tuple[str, ...] = ()
+    #: --triton-models: fewer models boot faster (repository and server).
+    models: str = "*"
     #: More arguments for the judge.
     arguments: tuple[str, ...] = ()
     #: Changes on the wire (kind server: a proxy in front of that server).
@@ -125,6 +127,8 @@ def _check(fault: Fault) -> None:
         raise ValueError("a repository fault has edits and no rules")
     if fault.kind == "server" and not (fault.rule or fault.edit or fault.server != ServerFault()):
         raise ValueError("a server fault says what the server does")
+    if fault.kind == "wire" and fault.models != "*":
+        raise ValueError("all wire faults share one server with all models")
     if not fault.reason:
         raise ValueError("says no reason: what has the clause to tell?")
 

@@ -70,7 +70,7 @@ class M(nn.Module):
         rows = []
         for i in range(INPUT__0.shape[0]):
             y = self.net(INPUT__0[i:i + 1])
-            for _ in range(6):
+            for _ in range(60):
                 y = self.net(INPUT__0[i:i + 1])
             rows.append(y)
         return torch.cat(rows)
