@@ -83,12 +83,16 @@ def json_arrays(answer: dict[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
     return arrays
 
 
-def bad_requests(case: InputCase) -> Iterator[bytes]:
-    """Bodies that every server has to refuse: cut, empty, of wrong types, too short."""
+def bad_requests(case: InputCase, *, empty: bool = True) -> Iterator[bytes]:
+    """Bodies that every server has to refuse: cut, of wrong types, too short, and ``empty``.
+
+    Triton 23.10 takes an empty body for a raw request and answers it.
+    """
     good = json_request(case)
     whole = json.dumps(good).encode()
     yield whole[: len(whole) // 2]
-    yield b""
+    if empty:
+        yield b""
     yield b"[]"
     yield b'{"inputs": {}}'
     yield b'{"inputs": []}'

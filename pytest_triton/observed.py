@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: First release seen to map errors to HTTP statuses (2.48); 2.39 does not.
+MAPS_ERRORS_SINCE = "24.01"
 #: Environment variable in the workers of pytest-xdist: a directory that they all share.
 RUN_DIRECTORY = "PYTEST_TRITON_RUN_DIRECTORY"
 
@@ -147,6 +149,15 @@ class Observed:
 
         release = INSTALLABLE.get(self.deployment.release)
         return release.version if release else None
+
+    @property
+    def maps_errors(self) -> bool:
+        """Whether HTTP tells kinds of errors apart; 23.10 answers 400 to everything."""
+        return self.release is None or self.release >= MAPS_ERRORS_SINCE
+
+    def error_status(self, status: int) -> int:
+        """The HTTP status of an error on this release, e.g. 404 where errors are mapped."""
+        return status if self.maps_errors else 400
 
     def metrics_page(self) -> HttpAnswer:
         """The metrics page as it is on the wire."""

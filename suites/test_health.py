@@ -14,7 +14,7 @@ NO_VERSION = "987654"
 
 
 @pytest.mark.clause("HLT-05")
-def test_modelreadiness(triton_subject: Subject, triton_evidence: Evidence) -> None:
+def test_model_ready(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name in triton_subject.models:
         with triton_evidence.case(name):
             status = readiness(triton_subject, name)
@@ -24,7 +24,7 @@ def test_modelreadiness(triton_subject: Subject, triton_evidence: Evidence) -> N
 
 
 @pytest.mark.clause("HLT-06")
-def test_versionreadiness(triton_subject: Subject, triton_evidence: Evidence) -> None:
+def test_version_ready(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, model in triton_subject.models.items():
         with triton_evidence.case(name):
             for version in model.versions:

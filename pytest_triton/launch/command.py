@@ -28,8 +28,8 @@ def command_line(
     """Arguments of tritonserver, the program first; the caller's flags replace ours.
 
     ``region``: begins the name of every shared memory region, so that the supervisor knows
-    its own (one setting covers every Python-based backend; 2.39 would even share regions
-    between servers without it). ``complete``: no configuration needs to be completed.
+    its own (one setting covers every Python-based backend); "" keeps Triton's default.
+    ``complete``: no configuration needs to be completed.
     """
     ours: list[tuple[str, str]] = [
         ("model-repository", str(repository)),
@@ -43,7 +43,9 @@ def command_line(
         *([("metrics-port", str(ports.metrics))] if ports.metrics else []),
         ("exit-on-error", "false"),
         ("strict-readiness", "true"),
-        ("backend-config", f"python,shm-region-prefix-name={region}"),
+        # Loads mostly wait: for a stub to start, and a second in every auto-completion.
+        ("model-load-thread-count", str(max(4, min(16, len(models))))),
+        *([("backend-config", f"python,shm-region-prefix-name={region}")] if region else []),
     ]
     given = {flag.removeprefix("--").partition("=")[0] for flag in extra if flag.startswith("--")}
     if "model-control-mode" not in given and "load-model" not in given:

@@ -21,6 +21,7 @@ from pytest_triton.launch.machine import require_device, require_shm
 from pytest_triton.launch.overlay import overlay
 from pytest_triton.launch.ports import HOST, reserve
 from pytest_triton.launch.ready import wait_ready
+from pytest_triton.launch.regions import region_prefix
 from pytest_triton.launch.remembered import screen_remembered
 from pytest_triton.launch.screened import unsafe
 from pytest_triton.launch.store import DEFAULT_RELEASE, find_server
@@ -146,8 +147,6 @@ class _Attempt:
         if spec.log_path:  # of this very boot: SET-04 judges what the server wrote
             log.parent.mkdir(parents=True, exist_ok=True)
             log.unlink(missing_ok=True)
-        if spec.log_path:
-            log.parent.mkdir(parents=True, exist_ok=True)
         alias = directory / "repository" if unsafe(repository) else None
         story = Story(
             log=log,
@@ -161,7 +160,15 @@ class _Attempt:
             raise story.failed(screened.failed)
         require_shm(len(screened.models))
         complete = self.complete and (screened.complete or spec.auto_complete is False)
-        region = f"triton_python_backend_shm_region_{identity}_"
+        region = region_prefix(
+            server.version,
+            repository,
+            screened.models,
+            identity,
+            stack,
+            timeout=spec.boot_timeout,
+            progress=self.say,
+        )
         ports = stack.enter_context(
             reserve(spec.http_port, spec.grpc_port, spec.metrics_port, spec.server_args)
         )
