@@ -92,7 +92,7 @@ class _Image:
         """Position in the file of a virtual address."""
         for kind, _, start, vaddr, _, filesz, _, _ in self.segments:
             if kind == _PT_LOAD and vaddr <= address < vaddr + filesz:
-                return start + address - vaddr
+                return int(start + address - vaddr)
         raise UnsupportedStub(f"address {address:#x} is not in the file")
 
     def _dynamic(self) -> Iterator[tuple[int, int]]:
