@@ -25,8 +25,7 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt scripts/environment.sh
 lab: $(VENV)/.installed-lab
 	@printf '  server        '; $(BIN)/pytest-triton server install $(RELEASE)
 	@$(BIN)/python -m pytest --pyargs pytest_triton.suites -q --no-header \
-	    --triton-report $(REPORT) --triton-server-release $(RELEASE) \
-	    --html $(REPORT)/report.html --self-contained-html $(PYTEST_ARGS)
+	    --triton-report=$(REPORT) --triton-server-release=$(RELEASE) $(PYTEST_ARGS)
 
 test: $(VENV)/.installed-dev
 	@$(BIN)/pytest-triton server install 24.10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import pytest
@@ -85,13 +85,16 @@ def turns(config: pytest.Config) -> Turns:
 
 def turn(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
     """The turn of one test that uses the server, alone if its clause needs that."""
-    settings = request.config.stash[keys.SETTINGS]
+    mine = turns(request.config)
+    if not mine.shared:
+        return nullcontext()
+    settings: Settings = request.getfixturevalue("triton_settings")
     # A server in use gets one request at a time, however many workers there are.
     alone = settings.kind == "endpoint" and settings.allow_load is None
     if marker := request.node.get_closest_marker("clause"):
         clause = request.config.stash[keys.SCORECARD].catalogue.clauses[marker.args[0]]
         alone = alone or clause.exclusive or "control" in clause.needs
-    return turns(request.config).turn(exclusive=alone)
+    return mine.turn(exclusive=alone)
 
 
 def enter(request: pytest.FixtureRequest) -> Evidence:
@@ -109,7 +112,9 @@ def enter(request: pytest.FixtureRequest) -> Evidence:
     if not clause.built:
         raise NotAssessed(Reason.NOT_BUILT, "this clause is not built yet")
     if clause.needs or clause.after or clause.requires or any(clause.releases):
-        check(clause, request.getfixturevalue("triton_subject"), settings)
+        # The fixture, not what options said: a conftest may have named an endpoint.
+        said: Settings = request.getfixturevalue("triton_settings")
+        check(clause, request.getfixturevalue("triton_subject"), said)
     return evidence
 
 

@@ -183,7 +183,7 @@ class Observed:
             "owned": lambda: self.deployment.owned,
             "reference": lambda: self.deployment.kind == "reference",
             "repository": lambda: self.deployment.repository is not None,
-            "eager": lambda: self.deployment.kind == "reference",
+            "eager": lambda: self.once("eager", self.knows_answers),
             "pytorch": lambda: bool(self.pytorch),
             "batching": lambda: any(model.max_batch_size > 0 for model in models()),
             "dynamic_batching": lambda: any(m.dynamic_batching for m in self.pytorch.values()),
@@ -194,6 +194,10 @@ class Observed:
             "gpu": lambda: self.once("gpu", self._has_gpu),
         }
         return answers[name]()
+
+    def knows_answers(self) -> bool:
+        """Whether right answers are known; a subject that can be asked knows more."""
+        return self.deployment.kind == "reference"
 
     def _has_gpu(self) -> bool:
         if not self.deployment.metrics_url:

@@ -265,7 +265,7 @@ class Settings:
 
     @property
     def kind(self) -> str:
-        """``endpoint``, ``repository`` or ``reference`` (DESIGN: the subject)."""
+        """``endpoint``, ``repository`` or ``reference``."""
         if self.url:
             return "endpoint"
         return "repository" if self.repository else "reference"

@@ -49,6 +49,12 @@ class Subject(Observed):
             self._oracle = self._oracle or ReferenceProcess()
             self._oracle.start()
 
+    def knows_answers(self) -> bool:
+        """Whether right answers are known for a PyTorch model: by an oracle or with its inputs."""
+        if self.deployment.kind == "reference":
+            return True
+        return any(case.expected for name in self.pytorch for case in self.cases(name))
+
     def close(self) -> None:
         """Give the connections and the oracle back."""
         if self._oracle is not None:
@@ -57,7 +63,7 @@ class Subject(Observed):
 
     @cached_property
     def source(self) -> InputSource:
-        """Where inputs come from, in the order of DESIGN.md 2."""
+        """Where inputs come from, the best source first."""
         return InputSource(
             repository=self.deployment.repository,
             inputs_file=self.settings.inputs,
@@ -79,18 +85,18 @@ class Subject(Observed):
         wanted = batch if batch is not None else (1 if self.models[model].max_batch_size else None)
         return self.cases(model, batch=wanted, version=version)[0]
 
-    def batches(self, model: str) -> list[InputCase]:
+    def batches(self, model: str, version: str = "") -> list[InputCase]:
         """Requests at batch 1, 2 and the maximum, and the best source's cases as they are.
 
         The rows are drawn with the run's seed where the source says what makes sense, so that
         nobody can know them before; a model that does not batch gets its cases only.
         """
-        known = self.cases(model)
+        known = self.cases(model, version=version)
         most = self.models[model].max_batch_size
         if most < 1:
             return known
         # Known rows come first: the last ones are those that were drawn.
-        drawn = self.distinct(model, 2 * max(most, DRAWN))
+        drawn = self.distinct(model, 2 * max(most, DRAWN), version=version)
         made = []
         for size in dict.fromkeys((1, min(2, most), most)):
             rows = [drawn[-1 - at % len(drawn)] for at in range(size)]
@@ -104,10 +110,17 @@ class Subject(Observed):
 
         return self.release is None or self.release >= REASONS_SINCE
 
-    def distinct(self, model: str, count: int, *, batch: int = 1) -> list[InputCase]:
+    def distinct(
+        self, model: str, count: int, *, batch: int = 1, version: str = ""
+    ) -> list[InputCase]:
         """Different requests of equal shapes."""
         return self.source.distinct(
-            model, self.metadata(model), self.models[model].config, count=count, batch=batch
+            model,
+            self.metadata(model),
+            self.models[model].config,
+            count=count,
+            batch=batch,
+            version=version,
         )
 
     def varied(self, model: str, count: int) -> list[InputCase]:
@@ -211,15 +224,18 @@ class Subject(Observed):
         return tuple(str(version) for version in present if str(version) not in served)
 
     def reference(
-        self, model: str, version: str, case: InputCase
+        self, model: str, version: str, case: InputCase, *, made_for: str = ""
     ) -> Mapping[str, np.ndarray[Any, Any]] | None:
-        """What the eager module answers, or what the case itself expects; None: nobody knows."""
-        if self.deployment.kind != "reference":
-            return case.expected if not version else None
-        if model not in reference_models():
-            return None
+        """What a version has to answer; None: nobody knows.
+
+        The eager module of a reference model says it; for any other model the outputs that
+        came with the inputs (side-car, validation_data), which belong to version ``made_for``
+        ("": the latest).
+        """
+        latest = self.models[model].versions[-1]
+        if self.deployment.kind != "reference" or model not in reference_models():
+            return case.expected if (version or latest) == (made_for or latest) else None
         if self._oracle is None:
             self._oracle = ReferenceProcess()
         arrays = {name: as_tensor(value).array for name, value in case.inputs.items()}
-        chosen = version or self.models[model].versions[-1]
-        return self._oracle.run(model, int(chosen), arrays)
+        return self._oracle.run(model, int(version or latest), arrays)

@@ -22,8 +22,8 @@ def test_reference(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, model in triton_subject.pytorch.items():
         with triton_evidence.case(name):
             for version in model.versions:
-                for case in triton_subject.batches(name):
-                    wanted = triton_subject.reference(name, version, case)
+                for case in triton_subject.batches(name, version):
+                    wanted = triton_subject.reference(name, version, case, made_for=version)
                     if wanted is None:
                         continue
                     answer = triton_subject.answer(name, case, version=version)

@@ -12,7 +12,7 @@ from pytest_triton.serverlog import errors_until_ready
 from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 
-#: Listed by every release since 23.10 (triton.md MET-02).
+#: Listed by every release since 23.10.
 EXTENSIONS = {
     "binary_tensor_data",
     "classification",

@@ -26,7 +26,7 @@ CAPABILITIES = {
     "owned": "the server was booted by us",
     "reference": "the subject is the reference repository",
     "repository": "the repository's files are at hand",
-    "eager": "an eager reference of a served model is at hand",
+    "eager": "right answers are known: an eager reference, a side-car, or validation data",
     "pytorch": "a PyTorch model is ready",
     "batching": "a ready model has max_batch_size above 0",
     "dynamic_batching": "a ready PyTorch model has dynamic_batching",

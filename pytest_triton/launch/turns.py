@@ -31,6 +31,11 @@ class Turns:
         self._mode = fcntl.LOCK_UN
         self._files: tuple[int, int] | None = None
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may use the server at all."""
+        return self._shared is not None
+
     @contextmanager
     def turn(self, *, exclusive: bool = False) -> Iterator[None]:
         """Use the server in this block; ``exclusive``: no other process does meanwhile.
