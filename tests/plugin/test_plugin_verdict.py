@@ -234,6 +234,29 @@ class TestWaivers:
         assert project.run("suite", "--triton-waivers", "nowhere.toml").status == 4
 
 
+class TestEndpoint:
+    """What may be done to a server in use, wherever its URL was said."""
+
+    OVERRIDE = """
+import dataclasses
+@pytest.fixture(scope="session")
+def triton_settings(triton_settings):
+    return dataclasses.replace(triton_settings, url="http://127.0.0.1:9")
+"""
+
+    @pytest.mark.parametrize("where", ["option", "environment", "fixture"])
+    def test_no_load_without_permission(self, project, monkeypatch, where: str) -> None:
+        project.suite(conftest=self.OVERRIDE if where == "fixture" else "")
+        if where == "environment":
+            monkeypatch.setenv("PYTEST_TRITON_URL", "http://127.0.0.1:9")
+        arguments = ("--triton-url=http://127.0.0.1:9",) if where == "option" else ()
+        result = project.run("suite", *arguments)
+        assert result.clause("BAT-02")["reason_code"] == "needs_load"
+        assert result.status == 0
+        allowed = project.run("--triton-allow-load", *arguments)
+        assert allowed.clause("BAT-02")["status"] == "pass"
+
+
 class TestEndedEarly:
     def test_interrupted(self, project) -> None:
         project.suite({BASIC: "interrupt"})
