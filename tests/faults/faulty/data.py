@@ -58,7 +58,7 @@ class Fault:
     #: Pattern that the clause's reason has to match.
     reason: str
     #: Clauses that may fail too, and clauses that may be blocked or not applicable because of
-    #: it; "after:live" names all that come after that prerequisite.
+    #: it; "after:live" names all that come after that prerequisite, "everything" all.
     companions: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     #: Slow clauses (measured, or with a server of their own) that run here; the others are
@@ -80,7 +80,9 @@ class Fault:
         named = set()
         for name in self.blocked:
             kind, colon, prerequisite = name.partition(":")
-            if not colon:
+            if name == "everything":
+                named |= {c.id for c in load().clauses.values() if c.built}
+            elif not colon:
                 named.add(name)
             elif kind == "after" and prerequisite in PREREQUISITES:
                 named |= {c.id for c in load().clauses.values() if prerequisite in c.after}

@@ -64,5 +64,5 @@ def order(fault: Fault, directory: Path, repository: Path | None) -> dict[str, s
 
 
 def told_by(directory: Path) -> list[list[dict[str, Any]]]:
-    """What each proxy of the stand-ins told at its end."""
+    """What each proxy of the stand-ins told."""
     return [json.loads(path.read_text()) for path in sorted(directory.glob("*.told"))]

@@ -22,9 +22,9 @@ def main() -> None:
         parser.add_argument(f"--{name}")
         parser.add_argument(f"--{name}-port", type=int, default=0)
     parser.add_argument("--rules", type=Path)
-    parser.add_argument("--told", type=Path, help="file for what came of the rules at the end")
+    parser.add_argument("--told", type=Path, help="file for what comes of the rules")
     asked = parser.parse_args()
-    state = State()
+    state = State(asked.told)
     if asked.rules:
         state.load(json.loads(asked.rules.read_text()))
     ports = {}
@@ -46,8 +46,6 @@ def main() -> None:
         except ValueError as error:
             answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)
-    if asked.told:
-        asked.told.write_text(json.dumps(state.told()))
     if asked.grpc:
         kept.stop(0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -119,8 +120,9 @@ def _tuples(value: Any) -> Any:
 class Active:
     """A rule at work: how often it matched, what it remembers. Thread-safe."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, news: Callable[[], None] | None = None) -> None:
         self.rule = rule
+        self._news = news
         self.matched = 0
         self.hits = 0
         self.errors: list[str] = []
@@ -179,9 +181,13 @@ class Active:
     def did(self, changed: bool, trouble: str = "") -> None:
         """Note what came of it."""
         with self._lock:
+            first = changed and not self.hits
             self.hits += changed
             if trouble and len(self.errors) < 5:
                 self.errors.append(trouble)
+                first = True
+        if first and self._news:
+            self._news()
 
     def edit(self, document: Any, scope: str) -> bool:
         """Change the places of a JSON document; whether there were any."""
