@@ -115,6 +115,8 @@ class Handler(BaseHTTPRequestHandler):
                 one.did(True)
         if any(one.rule.respond for one in active):
             status, headers, answer = 200, [("Content-Type", "application/json")], b""
+            for one in active:
+                one.did(one.rule.respond)
         else:
             with ExitStack() as turns:
                 for one in active:
