@@ -30,11 +30,6 @@ class TritonPythonModel:
         ]
 """
 PYARGS = ("--pyargs", "pytest_triton.suites")
-WAYS = {
-    "from_wheel": PYARGS,
-    "from_editable": PYARGS,
-    "from_checkout": ("suites",),
-}
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +50,9 @@ def server_installed() -> None:
 
 def collected(environment: Any, suites: tuple[str, ...]) -> list[str]:
     """Names of the tests, without the path that differs."""
-    output = environment.run("-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *suites)
+    output = environment.run(
+        "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *suites
+    )
     return [line.rpartition("/")[2] for line in output.splitlines() if "::" in line]
 
 
@@ -73,11 +70,6 @@ def table(environment: Any, suites: tuple[str, ...], repository: Path, out: Path
         [(c["id"], c["status"], c["points"]) for c in report["criteria"]],
         [(c["id"], c["status"], c["reason_code"]) for c in report["clauses"]],
     )
-
-
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> tuple[Any, tuple[str, ...]]:
-    return request.getfixturevalue(request.param), WAYS[request.param]
 
 
 def test_it_is_the_one_that_was_installed(from_wheel: Any, from_editable: Any, clone: Path) -> None:

@@ -91,7 +91,9 @@ def test_metadata(wheel: Path) -> None:
         entries = file.read(names["entry_points.txt"]).decode()
     assert told["Name"] == "pytest-triton"
     assert told["License-Expression"] == "Apache-2.0"
-    assert {"torch", "docker", "html", "monitor", "lab", "dev"} <= set(told.get_all("Provides-Extra"))
+    assert {"torch", "docker", "html", "monitor", "lab", "dev"} <= set(
+        told.get_all("Provides-Extra")
+    )
     required = [line for line in told.get_all("Requires-Dist") if "extra ==" not in line]
     heavy = ("torch", "transformers", "pytest-docker", "pytest-html", "nvidia-pytriton")
     assert not [line for line in required if line.lower().startswith(heavy)]
