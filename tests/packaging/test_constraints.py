@@ -102,5 +102,5 @@ def test_torch_is_pinned_and_metadata_keeps_ranges() -> None:
     for python in PYTHONS:
         assert str(pins(python)["torch"].specifier).startswith("==")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    lines = project["dependencies"] + sum(project["optional-dependencies"].values(), [])
-    assert not [line for line in lines if "==" in line]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    assert not [line for group in groups for line in group if "==" in line]
