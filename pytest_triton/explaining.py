@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_triton.criteria import Catalogue, Clause, Criterion, requires
 from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS, PREREQUISITES
-from pytest_triton.settings import AREAS, TIERS
+from pytest_triton.options import AREAS, TIERS
 
 if sys.version_info >= (3, 11):
     import tomllib

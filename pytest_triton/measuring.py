@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
 from pytest_triton.launch.turns import Turns
-from pytest_triton.settings import UNBOUNDED, Settings
+from pytest_triton.options import UNBOUNDED
+from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_triton.load.requests import PreparedRequest

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from pytest_triton import keys
+from pytest_triton.options import OPTIONS, Option
 from pytest_triton.run import Run
-from pytest_triton.settings import OPTIONS, Option, Settings, SettingsError, resolve
+from pytest_triton.settings import Settings, SettingsError, resolve
 
 #: Loaded by :func:`pytest_addhooks`: ``pytest_plugins`` would read the metadata of every
 #: installed distribution again for each of them.

@@ -5,17 +5,15 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import os
-import sys
 import time
 from collections.abc import Generator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_triton import keys
-from pytest_triton.errors import SubjectFault, ToolError
+from pytest_triton.errors import ToolError
+from pytest_triton.items import clause_id, is_suite, show_not_assessed, status_of
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
@@ -203,12 +201,12 @@ class Run:
             wording.name_error(item, call, report)
         name = clause_id(item)
         if name is None:
-            _show_not_assessed(item, call, report)
+            show_not_assessed(item, call, report)
             return report
         if call.excinfo is None and call.when != "call":
             return report
         outcome = self._outcome(item, call, report, name)
-        _show_not_assessed(item, call, report)
+        show_not_assessed(item, call, report)
         self._excuse(outcome, report)
         report.__dict__["triton_outcome"] = outcome.to_json()
         return report
@@ -222,7 +220,7 @@ class Run:
     ) -> Outcome:
         from pytest_triton.criteria.outcome import Outcome
 
-        status, code, reason = _status(call)
+        status, code, reason = status_of(call)
         outcome = Outcome(name, report.nodeid, status, code, reason[:MAX_REASON], call.duration)
         if evidence := item.stash.get(keys.EVIDENCE, None):
             outcome.model = evidence.model
@@ -340,63 +338,3 @@ class Run:
             return report
         decided = ("schema_version", "complete", "verdict", "criteria", "clauses")
         return amended | {key: report[key] for key in decided}
-
-
-def clause_id(item: pytest.Item) -> str | None:
-    """The clause that a test names; UsageError for a marker without exactly one id."""
-    marker = item.get_closest_marker("clause")
-    if marker is None:
-        return None
-    if len(marker.args) != 1 or marker.kwargs or not isinstance(marker.args[0], str):
-        raise pytest.UsageError(f"{item.nodeid}: write @pytest.mark.clause('ABC-01')")
-    return marker.args[0]
-
-
-def is_suite(item: pytest.Item) -> bool:
-    """Whether a test is one of ours, run from wherever."""
-    module = getattr(getattr(item, "function", None), "__module__", "") or ""
-    if module == SUITES or module.startswith(SUITES + "."):
-        return True
-    spec = find_spec(SUITES)
-    places = (
-        [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
-    )
-    return any(place in item.path.resolve().parents for place in places)
-
-
-def _status(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
-    from pytest_triton.criteria import Inconclusive, NotAssessed, Reason, Status
-
-    if call.excinfo is None:
-        return Status.PASS, None, ""
-    from pytest_triton.wording import words
-
-    error = call.excinfo.value
-    text = words(error)
-    if isinstance(error, NotAssessed):
-        return Status.NOT_ASSESSED, error.code.value, error.reason
-    if isinstance(error, Inconclusive):
-        return Status.INCONCLUSIVE, None, error.reason
-    if isinstance(error, pytest.skip.Exception):
-        return Status.NOT_ASSESSED, Reason.SKIPPED.value, str(error.msg)
-    if isinstance(error, SubjectFault):
-        return Status.FAIL, None, text
-    if call.when == "call" and isinstance(error, (AssertionError, pytest.fail.Exception)):
-        return Status.FAIL, None, text or "assertion failed"
-    return Status.ERROR, None, f"{type(error).__name__}: {text}"
-
-
-def _show_not_assessed(
-    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
-) -> None:
-    """For pytest, what could not be judged is a skip with its reason."""
-    if call.excinfo is None or "pytest_triton.criteria.status" not in sys.modules:
-        return
-    from pytest_triton.criteria import Inconclusive, NotAssessed
-
-    error = call.excinfo.value
-    if isinstance(error, (NotAssessed, Inconclusive)):
-        prefix = "inconclusive: " if isinstance(error, Inconclusive) else ""
-        path, line, _ = item.location
-        report.outcome = "skipped"
-        report.longrepr = (path, (line or 0) + 1, f"Skipped: {prefix}{error}")

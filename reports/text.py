@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from pytest_triton.settings import BY_FIELD
+from pytest_triton.options import BY_FIELD
 
 #: Characters of one text that are shown; report.json keeps it all.
 LIMIT = 4000

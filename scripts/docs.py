@@ -17,11 +17,12 @@ from typing import Any
 
 import click
 
-from pytest_triton import cli, explaining, hooks, settings
+from pytest_triton import cli, explaining, hooks
 from pytest_triton.criteria import Clause, Reason, Status, load
 from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS, PREREQUISITES
 from pytest_triton.launch.store import DEFAULT_RELEASE, RELEASES
 from pytest_triton.monitor.expected import FAMILIES, REASONS_SINCE
+from pytest_triton.options import AREAS, OPTIONS
 from pytest_triton.plugin import GROUPS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,7 +108,7 @@ def options() -> str:
     ]
     for group, title in GROUPS.items():
         rows = []
-        for option in settings.OPTIONS:
+        for option in OPTIONS:
             if option.group != group:
                 continue
             value = "\\|".join(option.choices) or option.metavar or ""
@@ -206,7 +207,7 @@ def clauses() -> str:
         f"{len(catalogue.clauses)} clauses, {built} of them built. `pytest-triton explain HLT-05` "
         "shows one, with its faults and how to run it alone.\n",
     ]
-    for area in settings.AREAS:
+    for area in AREAS:
         parts.append(f"## {area.capitalize()}\n")
         for item in catalogue.clauses.values():
             if item.area == area:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pytest_triton.criteria.catalogue import Catalogue, Clause, Criterion
 from pytest_triton.criteria.outcome import Result
 from pytest_triton.criteria.status import Reason, Status, worst
-from pytest_triton.settings import TIERS
+from pytest_triton.options import TIERS
 
 ACCEPTED = (Status.PASS, Status.WAIVED)
 

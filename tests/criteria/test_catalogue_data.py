@@ -12,7 +12,7 @@ from pytest_triton.criteria import Catalogue, CatalogueError, Status, load
 from pytest_triton.criteria.outcome import Result
 from pytest_triton.criteria.requires import ExpressionError, holds, names
 from pytest_triton.criteria.waivers import Waiver, apply
-from pytest_triton.settings import AREAS, TIERS
+from pytest_triton.options import AREAS, TIERS
 
 CRITERION = {"id": "T1", "tier": "basic", "title": "t", "points": 1}
 CLAUSE = {

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_triton.cli import cli
 from pytest_triton.criteria import load
-from pytest_triton.settings import OPTIONS
+from pytest_triton.options import OPTIONS
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -14,7 +14,7 @@ import pytest
 # Runs inside this process drop what they import at their end; numpy cannot be loaded twice.
 import pytest_triton.subject  # noqa: F401
 from pytest_triton.criteria import load
-from pytest_triton.settings import AREAS
+from pytest_triton.options import AREAS
 
 SUBJECT = '''
 import pytest

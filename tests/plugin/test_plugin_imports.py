@@ -17,6 +17,7 @@ STAGES: tuple[frozenset[str], ...] = tuple(
     frozenset(stage.split())
     for stage in (
         "__version__ errors releases wording",
+        "options",
         "settings",
         "criteria",
         "repository",
@@ -32,6 +33,7 @@ STAGES: tuple[frozenset[str], ...] = tuple(
         "grade explaining",
         "hooks keys",
         "booted gate progress",
+        "items",
         "run",
         "plugin cli commands",
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.settings import OPTIONS, UNBOUNDED, Option, SettingsError, resolve
+from pytest_triton.options import OPTIONS, UNBOUNDED, Option
+from pytest_triton.settings import SettingsError, resolve
 
 #: The complete table of options.
 TABLE = {
