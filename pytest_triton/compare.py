@@ -7,22 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from pytest_triton.probe.tolerances import allowed, widened
+
 Array = np.ndarray[Any, Any]
-
-#: (rtol, atol) by data type where a reference says nothing else: torch.testing.assert_close's
-#: defaults, widened for the depth of a model and for another order of summation in batches.
-TOLERANCES: Mapping[str, tuple[float, float]] = {
-    "FP16": (1e-2, 1e-3),
-    "BF16": (5e-2, 1e-2),
-    "FP32": (1e-4, 1e-5),
-    "FP64": (1e-6, 1e-8),
-}
-EXACT = (0.0, 0.0)
-
-
-def tolerance(datatype: str) -> tuple[float, float]:
-    """(rtol, atol) of a Triton data type; integers, BOOL and BYTES are exact."""
-    return TOLERANCES.get(datatype, EXACT)
 
 
 def largest_difference(got: Array, wanted: Array) -> float:
@@ -31,21 +18,27 @@ def largest_difference(got: Array, wanted: Array) -> float:
         return float("inf")
     if got.dtype.kind in "OSU" or wanted.dtype.kind in "OSU":
         return 0.0 if got.tolist() == wanted.tolist() else float("inf")
+    if got.dtype.kind in "iub" and wanted.dtype.kind in "iub":
+        apart = [
+            abs(int(one) - int(two))
+            for one, two in zip(got[got != wanted], wanted[got != wanted], strict=True)
+        ]
+        return float(max(apart, default=0))
     left, right = got.astype(np.float64), wanted.astype(np.float64)
     same = (left == right) | (np.isnan(left) & np.isnan(right))
     if same.all():
         return 0.0
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         differences = np.abs(left - right)[~same]
     return float(np.max(np.where(np.isnan(differences), np.inf, differences)))
 
 
 def difference(name: str, got: Array, wanted: Array, rtol: float, atol: float) -> str | None:
-    """What is wrong with one output (None: nothing): shape first, then values."""
-    if got.shape != wanted.shape:
-        return f"output {name!r} has shape {list(got.shape)}, expected {list(wanted.shape)}"
+    """What is wrong with one output (None: nothing): type first, then shape, then values."""
     if got.dtype.kind != wanted.dtype.kind:
         return f"output {name!r} has type {got.dtype}, expected {wanted.dtype}"
+    if got.shape != wanted.shape:
+        return f"output {name!r} has shape {list(got.shape)}, expected {list(wanted.shape)}"
     if got.dtype.kind in "OSU":
         if got.tolist() == wanted.tolist():
             return None
@@ -60,15 +53,19 @@ def difference(name: str, got: Array, wanted: Array, rtol: float, atol: float) -
             f"output {name!r} differs at element {place}: "
             f"{got.reshape(-1)[place]!r:.80}, expected {wanted.reshape(-1)[place]!r:.80}"
         )
-    left, right = got.astype(np.float64), wanted.astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        near = np.isclose(left, right, rtol=rtol, atol=atol, equal_nan=True)
+    if got.dtype.kind in "iub":  # a float has not the digits of a large integer
+        near = got == wanted
+    else:
+        left, right = got.astype(np.float64), wanted.astype(np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):
+            near = np.isclose(left, right, rtol=rtol, atol=atol, equal_nan=True)
     if near.all():
         return None
     at = tuple(int(number) for number in np.argwhere(~near)[0])
+    shown = "d" if got.dtype.kind in "iub" else ".9g"
     return (
         f"output {name!r}: {int((~near).sum())} of {near.size} elements differ; "
-        f"first at {list(at)}: {left[at]:.9g}, expected {right[at]:.9g}; "
+        f"first at {list(at)}: {got[at]:{shown}}, expected {wanted[at]:{shown}}; "
         f"largest difference {largest_difference(got, wanted):.3g} "
         f"(allowed {atol:g} + {rtol:g}·|expected|)"
     )
@@ -91,10 +88,8 @@ def mismatch(
         return f"outputs {sorted(got)}, expected {sorted(wanted)}"
     for name, expected in wanted.items():
         datatype = (datatypes or {}).get(name, _datatype(expected))
-        allowed = tolerance(datatype)
-        if allowed != EXACT and rtol is not None and atol is not None:
-            allowed = (rtol, atol)
-        if text := difference(name, got[name], np.asarray(expected), *allowed):
+        one, two = widened(got[name], datatype), widened(np.asarray(expected), datatype)
+        if text := difference(name, one, two, *allowed(datatype, rtol, atol)):
             return text
     return None
 

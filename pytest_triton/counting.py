@@ -24,6 +24,8 @@ FAMILIES = {
     "inferences": "nv_inference_count",
     "executions": "nv_inference_exec_count",
 }
+#: Counters in which every witness has to say what the client says; executions may differ.
+EXACT = ("success", "failure", "inferences")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +79,39 @@ def statistics(subject: Subject, model: str) -> tuple[Counts, Batches]:
             if entry["name"] == model
         ]
         counts = Counts(
-            sum(int(entry["inference_stats"]["success"].get("count", 0)) for entry in entries),
-            sum(int(entry["inference_stats"]["fail"].get("count", 0)) for entry in entries),
-            sum(int(entry["inference_count"]) for entry in entries),
-            sum(int(entry["execution_count"]) for entry in entries),
+            sum(_whole(entry["inference_stats"]["success"].get("count", 0)) for entry in entries),
+            sum(_whole(entry["inference_stats"]["fail"].get("count", 0)) for entry in entries),
+            sum(_whole(entry["inference_count"]) for entry in entries),
+            sum(_whole(entry["execution_count"]) for entry in entries),
         )
         batches: dict[int, int] = {}
         for entry in entries:
             for batch in entry.get("batch_stats", []):
-                size = int(batch["batch_size"])
-                batches[size] = batches.get(size, 0) + int(batch["compute_infer"]["count"])
-    except (KeyError, TypeError, ValueError) as error:
+                size = _whole(batch["batch_size"])
+                batches[size] = batches.get(size, 0) + _whole(batch["compute_infer"]["count"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedAnswer(f"statistics of {model} cannot be read: {error!r}") from None
     if not entries:
         raise MalformedAnswer(f"the statistics have no entry for {model}")
     return counts, Batches(batches)
 
 
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r:.60} is no count")
+    return value
+
+
 def metrics(subject: Subject, model: str) -> Counts:
     """The counters of a model on the metrics page; a missing series counts as 0."""
     scrape = subject.scrape()
-    return Counts(
-        **{key: int(scrape.value(name, model=model) or 0) for key, name in FAMILIES.items()}
-    )
+    found: dict[str, int] = {}
+    for key, name in FAMILIES.items():
+        value = scrape.value(name, model=model) or 0.0
+        if not value.is_integer() or value < 0:  # NaN and infinity are no integers either
+            raise MalformedAnswer(f"{name} of {model} is {value:g}, which is no count")
+        found[key] = int(value)
+    return Counts(**found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +129,7 @@ class Observation:
         """How a witness contradicts the client in exact counters; None: it does not."""
         if witness is None:
             return None
-        for key in ("success", "failure", "inferences"):
+        for key in EXACT:
             sent, told = getattr(self.sent, key), getattr(witness, key)
             if sent != told:
                 return f"{name} counts {told} {key}, the client {sent}"
@@ -127,7 +139,8 @@ class Observation:
         """AssertionError if the witness ``name`` is wrong; Inconclusive if others call too.
 
         On an endpoint in use the requests of others are counted as well: two witnesses that
-        agree against the client are no proof of a wrong counter.
+        both count more than the client are no proof of a wrong counter (they are read one
+        after the other, so they need not be equal), and neither is one without the other.
         """
         witnesses = {"statistics": self.by_statistics, "metrics": self.by_metrics}
         if witnesses[name] is None:
@@ -136,14 +149,22 @@ class Observation:
         if text is None:
             return
         other = next(key for key in witnesses if key != name)
-        same_excess = self.by_metrics is not None and all(
-            getattr(self.by_statistics, key) == getattr(self.by_metrics, key)
-            and getattr(self.by_metrics, key) >= getattr(self.sent, key)
-            for key in ("success", "failure", "inferences")
-        )
-        if not subject.deployment.owned and same_excess:
-            raise Inconclusive(f"{text}; {other} agree with that: others use this server too")
+        second = witnesses[other]
+        if not subject.deployment.owned and self._excess(witnesses[name]):
+            if second is None:
+                raise Inconclusive(f"{text}; others may use this server too, and no {other} tell")
+            if self._excess(second):
+                raise Inconclusive(f"{text}; {other} agree with that: others use this server too")
         raise AssertionError(text)
+
+    def _excess(self, witness: Counts | None) -> bool:
+        """Whether a witness counts more than the client, and in no counter less."""
+        if witness is None:
+            return False
+        pairs = [(getattr(witness, key), getattr(self.sent, key)) for key in EXACT]
+        return all(told >= sent for told, sent in pairs) and any(
+            told > sent for told, sent in pairs
+        )
 
 
 def _settled(read: Callable[[], T]) -> T:

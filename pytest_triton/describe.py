@@ -29,14 +29,23 @@ def describe(subject: Subject) -> dict[str, Any]:
         },
         "environment": {
             "server": {
-                "name": subject.server.get("name"),
-                "version": subject.server.get("version"),
-                "extensions": subject.server.get("extensions", []),
+                "name": _text(subject.server.get("name")),
+                "version": _text(subject.server.get("version")),
+                "extensions": _texts(subject.server.get("extensions")),
             },
             "gpus": _gpus(subject),
         },
         "timings": {f"boot_{name}_s": round(value, 3) for name, value in deployment.boot.items()},
     }
+
+
+def _text(value: object) -> str | None:
+    """The report has a schema, whatever the server says."""
+    return value if value is None or isinstance(value, str) else f"{value!r:.200}"
+
+
+def _texts(values: object) -> list[str]:
+    return [f"{_text(value)}" for value in values] if isinstance(values, list) else []
 
 
 def _sha256(subject: Subject) -> str | None:
@@ -55,6 +64,9 @@ def _gpus(subject: Subject) -> list[dict[str, Any]]:
         return []
     return [
         # The gauge is 0 until the telemetry was read once: that is no size.
-        {"uuid": sample.labels.get("gpu_uuid"), "memory_bytes": sample.value or None}
+        {
+            "uuid": sample.labels.get("gpu_uuid"),
+            "memory_bytes": sample.value if 0 < sample.value < float("inf") else None,
+        }
         for sample in samples
     ]

@@ -54,17 +54,26 @@ class Difference:
 class Metrics:
     """Scrapes and deltas of one server."""
 
-    def __init__(self, deployment: Deployment, turns: Turns | None = None) -> None:
+    def __init__(
+        self, deployment: Deployment, turns: Turns | None = None, settings: Settings | None = None
+    ) -> None:
         self._deployment = deployment
         self._turns = turns or Turns(None)
+        self._settings = settings or Settings()
 
     def scrape(self) -> Scrape:
         """All metrics now. Raises ToolError where no endpoint is known."""
         from pytest_triton.monitor.metrics import scrape
+        from pytest_triton.probe.tls import ssl_context
 
         if not self._deployment.metrics_url:
             raise ToolError("no metrics endpoint is known", "give --triton-metrics-url URL")
-        return scrape(self._deployment.metrics_url, headers=self._deployment.headers)
+        files = self._settings.tls_ca, self._settings.tls_cert, self._settings.tls_key
+        return scrape(
+            self._deployment.metrics_url,
+            headers=self._deployment.headers,
+            ssl_context=ssl_context(*files),
+        )
 
     @contextmanager
     def delta(self, model: str, version: str | None = None) -> Iterator[Difference]:
@@ -170,7 +179,17 @@ def drive(
         seed=subject.settings.seed,
         headers=subject.deployment.headers,
         server_pids=server_processes(subject.deployment),
+        tls=tls_files(subject.settings),
     )
+
+
+def tls_files(settings: Settings) -> tuple[str | None, str | None, str | None]:
+    """The files of --triton-tls-ca, -cert and -key, as the load engine takes them."""
+    ca, cert, key = (
+        str(path) if path else None
+        for path in (settings.tls_ca, settings.tls_cert, settings.tls_key)
+    )
+    return ca, cert, key
 
 
 def permitted(settings: Settings, concurrency: int) -> int:

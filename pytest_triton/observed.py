@@ -19,6 +19,7 @@ from pytest_triton.probe.pace import Pace
 from pytest_triton.probe.tls import grpc_credentials, ssl_context
 from pytest_triton.probe.types import HttpAnswer, ProbeError
 from pytest_triton.releases import release_of
+from pytest_triton.served import plain_config
 from pytest_triton.served_model import ServedModel
 from pytest_triton.settings import Settings
 
@@ -105,11 +106,11 @@ class Observed:
         found = {}
         for name, versions in sorted(ready.items()):
             try:
-                config = self.http.model_config(name)
-            except ProbeError:
+                config = plain_config(self.http.model_config(name))
+            except SubjectFault:  # CFG-01 says so
                 continue
-            if isinstance(config, dict):
-                found[name] = ServedModel(name, tuple(sorted(versions, key=_numeric)), config)
+            ordered = tuple(sorted(dict.fromkeys(versions), key=_numeric))
+            found[name] = ServedModel(name, ordered, config)
         return found
 
     def index(self) -> list[dict[str, Any]]:
@@ -170,7 +171,11 @@ class Observed:
         from pytest_triton.monitor.metrics import scrape
 
         with self.pace or nullcontext():
-            return scrape(str(self.deployment.metrics_url), headers=self.deployment.headers)
+            return scrape(
+                str(self.deployment.metrics_url),
+                headers=self.deployment.headers,
+                ssl_context=self._http_options["ssl_context"],
+            )
 
     def has_endpoint(self, name: str) -> bool:
         """Whether a URL is known for ``grpc`` or ``metrics``."""
@@ -241,7 +246,8 @@ class Observed:
 
 
 def _numeric(version: str) -> int:
-    return int(version) if version.isdigit() else -1
+    number = version.isascii() and version.isdigit() and len(version) <= 18
+    return int(version) if number else -1
 
 
 def shared_pace() -> Path | None:

@@ -20,6 +20,7 @@ from pytest_triton.probe.message import encode_infer
 from pytest_triton.probe.types import HttpAnswer, InferResult, ProbeError, RequestFailed
 from pytest_triton.repository.layout import model_directory
 from pytest_triton.repository.reference import reference_models
+from pytest_triton.served import well_formed
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,8 +72,10 @@ class Subject(Observed):
         )
 
     def metadata(self, model: str) -> dict[str, Any]:
-        """The metadata of a ready model; asked for once."""
-        return self.once(f"metadata {model}", lambda: self.http.model_metadata(model))
+        """The metadata of a ready model; asked for once. Raises MalformedAnswer for nonsense."""
+        return self.once(
+            f"metadata {model}", lambda: dict(well_formed(self.http.model_metadata(model)))
+        )
 
     def cases(self, model: str, *, batch: int | None = None, version: str = "") -> list[InputCase]:
         """Inputs for a ready model from the best source; never empty."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from pytest_triton.compare import mismatch
 from pytest_triton.evidence import Evidence
 from pytest_triton.factory import Disposable
+from pytest_triton.launch.reasons import explain
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import RequestFailed
 from pytest_triton.reloading import cycle
@@ -20,6 +20,8 @@ from pytest_triton.served import (
     parse_served,
     policy_versions,
     unset_fields,
+    well_formed,
+    wrong_types,
 )
 from pytest_triton.subject import Subject
 
@@ -40,7 +42,11 @@ def test_a_pytorch_model(triton_subject: Subject, triton_evidence: Evidence) -> 
 @pytest.mark.clause("PTM-02")
 def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence) -> None:
     failed = triton_subject.deployment.failed
-    assert triton_subject.expected, "there is no model at all"
+    repository = triton_subject.deployment.repository
+    assert triton_subject.expected, (
+        f"there is no model at all in {repository or 'the repository index'}: a model is a "
+        "directory with config.pbtxt and numbered version directories"
+    )
     index = triton_subject.index()
     for name in triton_subject.expected:
         with triton_evidence.case(name):
@@ -49,10 +55,12 @@ def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence
                 reasons = [failed.get(name, "")] + [
                     str(entry.get("reason", "")) for entry in states
                 ]
-                triton_evidence.locate(f"{name}/config.pbtxt")
-                raise AssertionError(
-                    next((reason for reason in reasons if reason), "not in the repository index")
-                )
+                reason = next((text for text in reasons if text), "not in the repository index")
+                place, remedy = None, ""
+                if repository is not None:
+                    place, remedy = explain(reason, name, repository)
+                triton_evidence.locate(*(place or (f"{name}/config.pbtxt", 0)))
+                raise AssertionError(f"{reason}\n  remedy    {remedy}" if remedy else reason)
     triton_evidence.measure("ready models", len(triton_subject.models), "models")
 
 
@@ -60,14 +68,14 @@ def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence
 def test_metadata(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, model in triton_subject.models.items():
         with triton_evidence.case(name):
-            metadata = triton_subject.http.model_metadata(name)
+            metadata = well_formed(triton_subject.http.model_metadata(name))
             declared = declared_metadata(model.config)
             assert metadata.get("name") == name, f"name {metadata.get('name')!r}"
             assert metadata.get("versions") == list(model.versions), (
                 f"versions {metadata.get('versions')}, the index says {list(model.versions)}"
             )
             for direction in ("inputs", "outputs"):
-                tensors = [(t.get("name"), t.get("datatype")) for t in metadata.get(direction, [])]
+                tensors = [(t["name"], t["datatype"]) for t in metadata[direction]]
                 expected = [(t.name, t.datatype) for t in declared[direction]]
                 assert tensors == expected, f"{direction} {tensors}, configured are {expected}"
 
@@ -76,10 +84,10 @@ def test_metadata(triton_subject: Subject, triton_evidence: Evidence) -> None:
 def test_shapes(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, model in triton_subject.models.items():
         with triton_evidence.case(name):
-            metadata = triton_subject.http.model_metadata(name)
+            metadata = well_formed(triton_subject.http.model_metadata(name))
             declared = declared_metadata(model.config)
             for direction in ("inputs", "outputs"):
-                found = {t["name"]: list(t["shape"]) for t in metadata[direction]}
+                found = {t["name"]: t["shape"] for t in metadata[direction]}
                 for tensor in declared[direction]:
                     assert found.get(tensor.name) == list(tensor.shape), (
                         f"{tensor.name} has shape {found.get(tensor.name)}, "
@@ -117,11 +125,13 @@ def test_config_parses(triton_subject: Subject, triton_evidence: Evidence) -> No
     ready = {str(e.get("name")) for e in triton_subject.index() if e.get("state") == "READY"}
     for name in sorted(ready & set(triton_subject.expected) - set(triton_subject.models)):
         with triton_evidence.case(name):  # no other clause can judge such a model
-            triton_subject.http.model_config(name)
-            raise AssertionError("its configuration cannot be read")
+            parse_served(triton_subject.http.model_config(name))
+            raise AssertionError("its configuration could not be read before")
     for name in triton_subject.models:
         with triton_evidence.case(name):
-            config = parse_served(triton_subject.http.model_config(name))
+            answer = triton_subject.http.model_config(name)
+            config = parse_served(answer)
+            assert not (wrong := wrong_types(answer)), "; ".join(wrong[:3])
             assert config.name == name, f"the configuration is of {config.name!r}"
             assert config.HasField("version_policy"), "no version_policy"
             assert config.backend or config.platform, "neither backend nor platform"
@@ -173,8 +183,11 @@ def test_metadata_protocols(triton_subject: Subject, triton_evidence: Evidence) 
 @pytest.mark.clause("REP-01")
 def test_index(triton_subject: Subject, triton_evidence: Evidence) -> None:
     everything, ready = triton_subject.http.index(), triton_subject.http.index(ready=True)
-    for entry in everything:
-        assert isinstance(entry.get("name"), str), f"an entry without a name: {entry}"
+    for entry in (*everything, *ready):
+        assert isinstance(entry, dict), f"an entry that is no object: {entry!r:.200}"
+        for key in ("name", "version"):
+            told = entry.get(key, None if key == "name" else "")
+            assert isinstance(told, str), f"an entry without a {key}: {entry!r:.200}"
     for name, model in triton_subject.models.items():
         with triton_evidence.case(name):
             for entries, which in ((everything, "whole"), (ready, "ready")):
@@ -270,8 +283,8 @@ def test_latest_version(triton_subject: Subject, triton_evidence: Evidence) -> N
             assert answer.model_version == model.versions[-1], (
                 f"version {answer.model_version} answered, the latest is {model.versions[-1]}"
             )
-            for key, value in latest.outputs.items():
-                np.testing.assert_array_equal(answer[key], value, f"output {key}")
+            text = mismatch(answer.outputs, latest.outputs, rtol=0, atol=0)
+            assert not text, f"the latest version answers otherwise when it is named: {text}"
 
 
 @pytest.mark.clause("VER-04")

@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_triton.asking import json_arrays, json_request, post_json, round_robin
+from pytest_triton.asking import (
+    json_arrays,
+    json_outputs,
+    json_request,
+    one_by_one,
+    parse_class,
+    post_json,
+    round_robin,
+)
 from pytest_triton.compare import mismatch
 from pytest_triton.evidence import Evidence
+from pytest_triton.probe.codec import as_tensor, element_count
 from pytest_triton.subject import Subject
 
 CALLS = 100
@@ -29,9 +38,10 @@ def test_json(triton_subject: Subject, triton_evidence: Evidence) -> None:
             )
             assert answer.get("id") == request["id"], f"id {answer.get('id')!r} was not ours"
             declared = {t["name"]: t["datatype"] for t in triton_subject.metadata(name)["outputs"]}
-            found = {t.get("name"): t.get("datatype") for t in answer.get("outputs", [])}
+            found = {t["name"]: t["datatype"] for t in json_outputs(answer)}
             assert found == declared, f"outputs {found}, declared are {declared}"
-            for tensor in answer["outputs"]:
+            for tensor in json_outputs(answer):
+                element_count(tensor["shape"])
                 assert len(tensor["data"]) == math.prod(tensor["shape"]), (
                     f"{tensor['name']}: {len(tensor['data'])} data for shape {tensor['shape']}"
                 )
@@ -141,9 +151,8 @@ def test_http_equals_grpc(triton_subject: Subject, triton_evidence: Evidence) ->
             for field in ("model_name", "model_version", "id", "datatypes"):
                 one, two = getattr(over_http, field), getattr(over_grpc, field)
                 assert one == two, f"{field}: {one} over HTTP, {two} over gRPC"
-            assert set(over_http.outputs) == set(over_grpc.outputs), "other outputs over gRPC"
-            for output, value in over_http.outputs.items():
-                np.testing.assert_array_equal(over_grpc[output], value, f"output {output}")
+            text = mismatch(over_grpc.outputs, over_http.outputs, rtol=0, atol=0)
+            assert not text, f"over gRPC: {text}"
 
 
 @pytest.mark.clause("CLS-01")
@@ -151,26 +160,37 @@ def test_classification(triton_subject: Subject, triton_evidence: Evidence) -> N
     for name, case in triton_subject.unary_cases():
         for output in triton_subject.models[name].labelled_outputs:
             with triton_evidence.case(name):
-                plain = triton_subject.answer(name, case)[output]
-                scores = plain.reshape(plain.shape[0], -1) if case.batch else plain.reshape(1, -1)
+                plain = triton_subject.answer(name, case).outputs.get(output)
+                assert plain is not None, f"no output {output}"
+                rows_asked = case.batch or 1
+                assert plain.size // rows_asked * rows_asked == plain.size > 0, (
+                    f"{output} has shape {list(plain.shape)} for {rows_asked} rows"
+                )
+                assert plain.dtype.kind in "iuf", f"{output} has type {plain.dtype}: no scores"
+                scores = plain.reshape(rows_asked, -1)
                 count = min(3, scores.shape[1])
                 got = triton_subject.answer(name, case, outputs=[output], classification=count)
-                assert got.datatypes[output] == "BYTES", f"datatype {got.datatypes[output]}"
-                rows = got[output].reshape(len(scores), -1)
-                assert rows.shape[1] == count, f"{rows.shape[1]} classes, {count} were asked"
+                told = got.datatypes.get(output)
+                assert told == "BYTES", f"datatype {told}"
+                found = got.outputs.get(output)
+                assert found is not None, f"{output} came without data"
+                assert found.size == len(scores) * count, (
+                    f"{found.size} classes for {len(scores)} rows, {count} each were asked"
+                )
+                rows = found.reshape(len(scores), count)
                 labels = triton_subject.labels(name, output)
                 for row, values in zip(rows, scores, strict=True):
-                    parsed = [text.decode().split(":", 2) for text in row]
-                    indices = [int(part[1]) for part in parsed]
+                    parsed = [parse_class(text, len(values)) for text in row]
+                    indices = [index for _, index, _ in parsed]
+                    assert len(set(indices)) == count, f"classes {indices}: one comes twice"
                     best = sorted(range(len(values)), key=lambda at: -values[at])[:count]
                     assert [values[at] for at in indices] == [values[at] for at in best], (
                         f"classes {indices}, the highest values are at {best}"
                     )
-                    for part, at in zip(parsed, indices, strict=True):
-                        assert math.isclose(
-                            float(part[0]), values[at], rel_tol=1e-3, abs_tol=1e-5
-                        ), f"value {part[0]} for class {at}, whose output is {values[at]:.6f}"
-                        label = part[2] if len(part) > 2 else ""
+                    for value, at, label in parsed:
+                        assert math.isclose(value, values[at], rel_tol=1e-3, abs_tol=1e-5), (
+                            f"value {value} for class {at}, whose output is {values[at]:.6f}"
+                        )
                         if labels is not None:
                             wanted = labels[at] if at < len(labels) else ""
                             assert label == wanted, (
@@ -188,17 +208,10 @@ def test_ensemble(triton_subject: Subject, triton_evidence: Evidence) -> None:
         with triton_evidence.case(name):
             case = triton_subject.case(name)
             whole = triton_subject.answer(name, case)
-            tensors = dict(case.inputs)
-            for step in model.config["ensemble_scheduling"]["step"]:
-                sent = {key: tensors[tensor] for key, tensor in step["input_map"].items()}
-                version = str(step.get("model_version", -1))
-                part = triton_subject.http.infer(
-                    step["model_name"], sent, version="" if version == "-1" else version
-                )
-                tensors |= {tensor: part[key] for key, tensor in step["output_map"].items()}
-            for output, value in whole.outputs.items():
-                text = mismatch({output: value}, {output: np.asarray(tensors[output])})
-                assert not text, f"against its steps one by one: {text}"
+            tensors = one_by_one(triton_subject, model, case)
+            parts = {key: as_tensor(tensors[key]).array for key in whole.outputs if key in tensors}
+            text = mismatch(whole.outputs, parts, datatypes=whole.datatypes)
+            assert not text, f"against its steps one by one: {text}"
 
 
 @pytest.mark.clause("DEC-01")
@@ -236,6 +249,7 @@ def test_decoupled_stream(triton_subject: Subject, triton_evidence: Evidence) ->
             if not case.expected:
                 continue
             for output, wanted in case.expected.items():
+                assert all(output in r.outputs for r in full), f"a response without {output}"
                 got = np.concatenate([r[output].reshape(-1) for r in full])
                 text = mismatch({output: got}, {output: np.asarray(wanted).reshape(-1)})
                 assert not text, f"the responses, one after the other: {text}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.message import decode_infer, encode_infer
+from pytest_triton.probe.tolerances import allowed, widened
 from pytest_triton.probe.types import Array, HttpAnswer, Inputs, MalformedAnswer
 
 
@@ -71,7 +72,12 @@ def check_answer(request: PreparedRequest, json_length: int, body: bytes) -> str
     for name, wanted in (request.expected or {}).items():
         if name not in result.outputs:
             return f"output {name!r} is missing"
-        fault = compare(result.outputs[name], wanted, rtol=request.rtol, atol=request.atol)
+        datatype = result.datatypes.get(name, "")
+        rtol, atol = request.rtol, request.atol
+        if datatype in ("FP16", "BF16"):
+            rtol, atol = allowed(datatype, rtol, atol)
+        got = widened(result.outputs[name], datatype)
+        fault = compare(got, widened(wanted, datatype), rtol=rtol, atol=atol)
         if fault:
             return f"output {name!r} {fault}"
     return None

@@ -69,7 +69,7 @@ class Scrape:
         Name every label for one series; leave ``reason`` out and failures are summed.
         """
         found = [value for key, value in self.series.get(name, {}).items() if _carries(key, labels)]
-        return math.fsum(found) if found else None
+        return _sum(found) if found else None
 
     def family_of(self, sample_name: str) -> str:
         """The family that a sample belongs to: ``x_bucket`` belongs to histogram ``x``."""
@@ -118,7 +118,7 @@ class Delta:
             if _carries(key, labels):
                 base = old.get(key, 0.0)
                 rises.append(value if cumulative and value < base else value - base)
-        return math.fsum(rises)
+        return _sum(rises)
 
     def changed(self) -> dict[str, float]:
         """Every counter series that moved: "name{labels}" -> rise."""
@@ -226,7 +226,7 @@ class _Reader:
 
         try:
             samples = [s for f in text_string_to_metric_families(line + "\n") for s in f.samples]
-        except (ValueError, IndexError, KeyError) as error:
+        except Exception as error:  # a parser that is not made for nonsense
             raise MalformedAnswer(f"line {number}: {line[:100]!r}: {error}") from None
         if len(samples) != 1:
             raise MalformedAnswer(f"line {number}: {line[:100]!r} is no sample")
@@ -271,6 +271,13 @@ def _family_of(sample: str, known: Mapping[str, object]) -> str:
             if suffix in _SUFFIXES.get(kind, ()):
                 return base
     return sample
+
+
+def _sum(values: list[float]) -> float:
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # beyond a double, or infinities of both signs
+        return float(sum(values))
 
 
 def _carries(key: Labels, labels: Mapping[str, str]) -> bool:

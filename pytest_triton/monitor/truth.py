@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_triton.monitor.metrics import Scrape
+from pytest_triton.probe.types import MalformedAnswer
 
 #: statistic -> family, for counters that have to be equal.
 COUNTS = {
     "success": "nv_inference_request_success",
     "fail": "nv_inference_request_failure",
 }
-#: statistic -> family of its cumulated microseconds; each request is cut to whole µs.
+#: statistic -> family of its cumulated microseconds.
 DURATIONS = {
     "success": "nv_inference_request_duration_us",
     "queue": "nv_inference_queue_duration_us",
@@ -22,32 +24,73 @@ DURATIONS = {
 }
 
 
-def disagreements(scrape: Scrape, model_stats: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Where metrics and ``model_stats`` of the statistics contradict each other; one line each.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the statistics say of one version: counters by family, durations in µs with slack."""
 
-    Durations may differ by 1 µs for each request.
+    counts: Mapping[str, float]
+    durations: Mapping[str, tuple[float, float]]
+
+
+def told(statistics: Mapping[str, Any]) -> dict[tuple[str, str], Told]:
+    """The statistics of every version. Raises MalformedAnswer for nonsense."""
+    try:
+        return {
+            (_text(entry["name"]), _text(entry["version"])): _told(entry)
+            for entry in statistics["model_stats"]
+        }
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MalformedAnswer(f"the statistics cannot be read: {error!r:.200}") from None
+
+
+def _told(entry: Mapping[str, Any]) -> Told:
+    known = entry.get("inference_stats", {})
+    counts = {family: _number(known.get(key, {}), "count") for key, family in COUNTS.items()}
+    counts["nv_inference_count"] = _number(entry, "inference_count")
+    counts["nv_inference_exec_count"] = _number(entry, "execution_count")
+    durations = {
+        # Each request is cut to whole µs.
+        family: (_number(part, "ns") / 1000, _number(part, "count") + 1)
+        for family, part in ((family, known.get(key, {})) for key, family in DURATIONS.items())
+    }
+    return Told(counts, durations)
+
+
+def _number(part: Mapping[str, Any], key: str) -> float:
+    value = part.get(key, 0)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 64:
+        raise ValueError(f"{key} is {value!r:.60}")
+    return float(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.60} is no name or version")
+    return value
+
+
+def disagreements(
+    scrape: Scrape, before: Mapping[str, Any], after: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Where metrics and the statistics of ``before`` contradict each other; one line each.
+
+    ``after`` are the statistics read after the metrics: while others use the server each
+    counter lies between the two; on one at rest they are equal. Raises MalformedAnswer.
     """
     lines = []
-    for entry in model_stats:
-        model, version = str(entry.get("name")), str(entry.get("version"))
-        told = entry.get("inference_stats", {})
-        wanted: dict[str, float] = {
-            family: float(told.get(key, {}).get("count", 0)) for key, family in COUNTS.items()
-        }
-        wanted["nv_inference_count"] = float(entry.get("inference_count", 0))
-        wanted["nv_inference_exec_count"] = float(entry.get("execution_count", 0))
-        for family, count in wanted.items():
+    early, late = told(before), told(before if after is None else after)
+    for (model, version), first in early.items():
+        last = late.get((model, version), first)
+        for family, count in first.counts.items():
             value = scrape.value(family, model=model, version=version)
             # A series may be missing for a model that never had a request.
-            if (value or 0.0) != count:
+            if not count <= (value or 0.0) <= last.counts[family]:
                 lines.append(f"{model}:{version} {family} is {value}, the statistics say {count:g}")
-        for key, family in DURATIONS.items():
-            nanoseconds = float(told.get(key, {}).get("ns", 0))
-            allowed = float(told.get(key, {}).get("count", 0)) + 1
+        for family, (micros, slack) in first.durations.items():
             value = scrape.value(family, model=model, version=version) or 0.0
-            if abs(value - nanoseconds / 1000) > allowed:
+            most, more = last.durations[family]
+            if not micros - slack <= value <= most + more:
                 lines.append(
-                    f"{model}:{version} {family} is {value:.0f} µs, "
-                    f"the statistics say {nanoseconds / 1000:.0f} µs"
+                    f"{model}:{version} {family} is {value:.0f} µs, the statistics say {micros:.0f} µs"
                 )
     return lines

@@ -28,6 +28,9 @@ _DTYPES: dict[str, str] = {
 }
 _TRITON = {np.dtype(code): name for name, code in _DTYPES.items() if name != "BF16"}
 
+MAX_DIMS = 32
+"""Dimensions that every numpy can hold."""
+
 DATATYPES: tuple[str, ...] = (*_DTYPES, "BYTES")
 """Every data type that Triton knows."""
 
@@ -89,9 +92,13 @@ def encode_raw(tensor: Tensor) -> bytes:
 
 def element_count(shape: Sequence[int]) -> int:
     """Number of elements. Raises MalformedAnswer for a shape that no tensor can have."""
+    if len(shape) > MAX_DIMS:
+        raise MalformedAnswer(f"a shape of {len(shape)} dimensions")
     for dim in shape:
         if isinstance(dim, bool) or not isinstance(dim, int) or dim < 0:
             raise MalformedAnswer(f"shape {list(shape)!r} is not a list of whole numbers >= 0")
+    if math.prod(dim for dim in shape if dim) >= 1 << 62:
+        raise MalformedAnswer(f"shape {list(shape)!s:.200} is beyond 64 bits")
     return math.prod(shape)
 
 

@@ -90,18 +90,23 @@ def decode_infer(answer: HttpAnswer) -> InferResult:
     if raw_length is None:
         document, tail = parse_json(body), memoryview(b"")
     else:
-        if not raw_length.isdigit() or int(raw_length) > len(body):
+        # 18 digits: what is longer is no size, and int() has a limit of its own
+        digits = raw_length.isascii() and raw_length.isdigit() and len(raw_length) <= 18
+        if not digits or int(raw_length) > len(body):
             raise MalformedAnswer(f"{LENGTH_HEADER} is {raw_length!r}, the body {len(body)} bytes")
         size = int(raw_length)
         document, tail = parse_json(body[:size]), memoryview(body)[size:]
     if not isinstance(document, dict) or not isinstance(document.get("outputs"), list):
         raise MalformedAnswer(f"an inference response has an array 'outputs': {body[:80]!r}")
+    parameters = document.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise MalformedAnswer(f"'parameters' is {parameters!r:.60}, not an object")
     result = InferResult(
         _text(document, "model_name"),
         _text(document, "model_version"),
         _text(document, "id"),
         {},
-        dict(document.get("parameters") or {}),
+        parameters,
     )
     for output in document["outputs"]:
         tail = _decode_output(output, tail, result)
