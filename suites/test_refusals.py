@@ -84,7 +84,7 @@ def test_wrong_shape(triton_subject: Subject, triton_evidence: Evidence) -> None
             assert tensor["name"] in reason or "batch" in reason, (
                 f"the error names neither the input nor the batch: {reason!r}"
             )
-            assert "xpected" in reason or "<=" in reason, (
+            assert "Expected" in reason or "<=" in reason, (
                 f"the error does not say what was expected: {reason!r}"
             )
             assert name in reason, f"the error does not name the model: {reason!r}"
