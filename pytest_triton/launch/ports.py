@@ -82,6 +82,8 @@ def _asked(flags: Sequence[str], name: str, port: int | None) -> int:
 
 
 def _take(ports: Ports, name: str, port: int) -> int:
+    if not 0 <= port <= 65535:
+        raise ToolError(f"port {port} for {name} is not a port", "give a number from 1 to 65535")
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

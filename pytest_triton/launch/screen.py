@@ -2,7 +2,8 @@
 
 A stub that cannot even begin never reports to the server, and the server waits for it with
 every port closed. That happens when the Python model's file is not there, and when the shell
-that starts the stub stumbles over a character in the model's name (it is not quoted).
+that starts the stub stumbles over a character in the model's name (it is not quoted), or the
+stub over one that is not ASCII.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.launch.complete import completes_itself, grace_of, is_complete
-from pytest_triton.launch.screened import Screened, shell_trap
+from pytest_triton.launch.screened import Screened, unsafe
 from pytest_triton.repository.config import ConfigError, read_config
 from pytest_triton.repository.layout import ModelDirectory, list_models
 
@@ -90,7 +91,7 @@ def _hang(model: ModelDirectory, config: Any, backend: str) -> str:
     """Why this model would make the whole server wait for ever; or ""."""
     if backend not in STUB_BACKENDS:
         return ""
-    if trap := shell_trap(model.name):
+    if trap := unsafe(model.name):
         return (
             f"Triton hangs on it: the character {trap!r} in the model's name breaks the command "
             "that starts its Python process; rename the directory"
@@ -103,7 +104,7 @@ def _hang(model: ModelDirectory, config: Any, backend: str) -> str:
         found = _TEXT_FILE.search(_text(model))
         file = found[1] if found else ""
     file = file or "model.py"
-    if trap := shell_trap(file):
+    if trap := unsafe(file):
         return (
             f"Triton hangs on it: the character {trap!r} in default_model_filename breaks the "
             "command that starts its Python process"

@@ -35,7 +35,7 @@ def shell_trap(text: str) -> str:
     return "#" if text.startswith("#") else ""
 
 
-def unsafe(path: Path) -> str:
-    """The part of a path that a stub cannot be started with: a shell's trap, or not ASCII."""
+def unsafe(path: Path | str) -> str:
+    """What of a path or name a stub cannot be started with: a shell's trap, or not ASCII."""
     text = str(path)
     return shell_trap(text) or next((char for char in text if not char.isascii()), "")
