@@ -121,7 +121,8 @@ class ServerFactory:
         Beside the smallest model of ``deployment`` it has one that fails to load and one
         whose every request fails.
         """
-        from pytest_triton.repository.config import is_complete, read_config
+        from pytest_triton.repository.config import is_complete
+        from pytest_triton.served import disk_config
 
         assert deployment.repository is not None
         model = smallest_model(deployment)
@@ -130,7 +131,7 @@ class ServerFactory:
         write_python_model(repository / BROKEN, _BROKEN)
         write_python_model(repository / FAILING, _FAILING)
         # The broken model is no reason for the launcher to try again with auto-complete.
-        complete = is_complete(read_config(repository / model))
+        complete = is_complete(disk_config(repository / model))
         return self(repository, tolerant=True, auto_complete=False if complete else None), model
 
     def __enter__(self) -> ServerFactory:
@@ -166,13 +167,14 @@ def smallest_model(deployment: Deployment) -> str:
 
     Ensembles need others, and decoupled models a stream: they are left out.
     """
-    from pytest_triton.repository.config import backend_of, read_config
+    from pytest_triton.repository.config import backend_of
+    from pytest_triton.served import disk_config
 
     assert deployment.repository is not None
     sizes = []
     for name in deployment.serving:
         directory = deployment.repository / name
-        config = read_config(directory)
+        config = disk_config(directory)
         if config.platform != "ensemble" and not config.model_transaction_policy.decoupled:
             size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
             sizes.append((backend_of(config) != "python", size, name))

@@ -37,9 +37,11 @@ def parse_served(config: Mapping[str, Any]) -> ModelConfig:
     from google.protobuf import json_format
 
     try:
-        return json_format.ParseDict(dict(config), new_config(), ignore_unknown_fields=True)
+        message = json_format.ParseDict(dict(config), new_config(), ignore_unknown_fields=True)
+        inputs_of(message), outputs_of(message)  # numbers that are no data type
     except (json_format.ParseError, *_UNREADABLE) as error:
         raise SubjectFault(f"the served configuration is no ModelConfig: {error}") from None
+    return message
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +63,8 @@ def _wrong_types(value: Any, wanted: Any, path: str) -> list[str]:
     elif isinstance(wanted, list) and isinstance(value, list):
         both = zip(value, wanted, strict=False)
         pairs = [(f"{path}[{at}]", one, two) for at, (one, two) in enumerate(both)]
+    elif isinstance(wanted, str) and isinstance(value, str) and value != wanted:
+        return [f"{path} is {value!r:.60}, which is no value of it"]
     elif type(value) is type(wanted) or (isinstance(wanted, float) and isinstance(value, int)):
         return []
     else:
@@ -76,6 +80,10 @@ _JSON_TYPES = {
 
 def well_formed(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """Metadata of a model whose parts have the types that they must have. MalformedAnswer."""
+    if not isinstance(metadata.get("platform"), str):
+        raise MalformedAnswer(
+            f"metadata: platform is {metadata.get('platform')!r:.80}, not a string"
+        )
     versions = metadata.get("versions")
     if not isinstance(versions, list) or not all(isinstance(v, str) for v in versions):
         raise MalformedAnswer(f"metadata: versions is {versions!r:.80}, not an array of strings")

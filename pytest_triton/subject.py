@@ -13,7 +13,7 @@ from pytest_triton.deployment import Deployment
 from pytest_triton.export.oracle import ReferenceProcess
 from pytest_triton.observed import Observed
 from pytest_triton.probe.cases import stack
-from pytest_triton.probe.codec import as_tensor
+from pytest_triton.probe.codec import as_tensor, encode_raw
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.inputs import InputCase, InputSource
 from pytest_triton.probe.message import encode_infer
@@ -33,6 +33,8 @@ T = TypeVar("T")
 MAX_JSON_ELEMENTS = 100_000
 
 
+#: Rows, and bytes, of the largest request that is made to see a model's maximum batch.
+MAX_ROWS, MAX_REQUEST = 1024, 64 << 20
 #: Rows that are drawn for a comparison with the reference, at least.
 DRAWN = 32
 
@@ -95,7 +97,7 @@ class Subject(Observed):
         nobody can know them before; a model that does not batch gets its cases only.
         """
         known = self.cases(model, version=version)
-        most = self.models[model].max_batch_size
+        most = self.largest_batch(model)
         if most < 1:
             return known
         # Known rows come first: the last ones are those that were drawn.
@@ -105,6 +107,14 @@ class Subject(Observed):
             rows = [drawn[-1 - at % len(drawn)] for at in range(size)]
             made.append(stack(rows, f"seeded-{size}") if size > 1 else rows[0])
         return [case for case in known if case.batch <= most] + made
+
+    def largest_batch(self, model: str) -> int:
+        """The maximum batch, or the largest one that is reasonable to send; 0: it has none."""
+        most = self.models[model].max_batch_size
+        if most < 1:
+            return 0
+        row = sum(len(encode_raw(as_tensor(v))) for v in self.case(model).inputs.values())
+        return max(1, min(most, MAX_ROWS, MAX_REQUEST // max(row, 1)))
 
     @property
     def failures_have_reasons(self) -> bool:

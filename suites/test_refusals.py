@@ -6,6 +6,7 @@ import pytest
 
 from pytest_triton.asking import bad_requests, json_request
 from pytest_triton.compare import mismatch
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.evidence import Evidence
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import HttpAnswer
@@ -61,6 +62,8 @@ def test_wrong_datatype(triton_subject: Subject, triton_evidence: Evidence) -> N
     for name, case in triton_subject.json_cases():
         with triton_evidence.case(name):
             request = json_request(case)
+            if not request["inputs"]:
+                raise NotAssessed(Reason.NO_INPUTS, "the model has no input")
             tensor = request["inputs"][0]
             right = tensor["datatype"]
             tensor["datatype"] = wrong = "INT32" if right != "INT32" else "INT64"
@@ -78,6 +81,8 @@ def test_wrong_shape(triton_subject: Subject, triton_evidence: Evidence) -> None
     for name, case in triton_subject.json_cases():
         with triton_evidence.case(name):
             request = json_request(case)
+            if not request["inputs"]:
+                raise NotAssessed(Reason.NO_INPUTS, "the model has no input")
             tensor = request["inputs"][0]
             tensor["shape"] = [*tensor["shape"], 1]
             reason = _reason(triton_subject.post(f"{model_path(name)}/infer", request), 400)
@@ -96,6 +101,10 @@ def test_batch_too_large(triton_subject: Subject, triton_evidence: Evidence) -> 
         if model.max_batch_size < 1:
             continue
         with triton_evidence.case(name):
+            if triton_subject.largest_batch(name) < model.max_batch_size:
+                raise NotAssessed(
+                    Reason.NO_INPUTS, f"a batch above {model.max_batch_size} is too large to send"
+                )
             case = triton_subject.case(name, batch=model.max_batch_size + 1)
             reason = _reason(triton_subject.http_infer(name, case), 400)
             assert str(model.max_batch_size) in reason, f"the error hides the limit: {reason!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.probe.codec import bytes_array, numpy_dtype
 from pytest_triton.probe.types import Array, Tensor, TensorInput, TensorSpec
 
 SIZES = (4, 16, 33)
 """Sizes that variable dimensions get when nothing says better; an odd one among them."""
+MAX_ELEMENTS = 1 << 26
+"""Elements of the largest tensor that is made up."""
 _WORDS = (
     b"triton",
     b"batch",
@@ -60,6 +64,10 @@ def value(
     """
     rule = rule or Rule()
     dtype = numpy_dtype(spec.datatype)
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise NotAssessed(
+            Reason.NO_INPUTS, f"{spec.name} of shape {list(shape)!s:.80} is too large to generate"
+        )
     if rule.values:
         picks = rng.integers(0, len(rule.values), shape)
         chosen = [rule.values[index] for index in picks.reshape(-1).tolist()]

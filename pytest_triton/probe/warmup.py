@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def _tensor(
         return None
     dims = tuple(int(dim) for dim in entry.get("dims") or [])
     shape = dims if batch is None else (batch, *dims)
+    if any(dim < 0 for dim in dims) or math.prod(shape) > generate.MAX_ELEMENTS:
+        return None
     if entry.get("zero_data"):
         if datatype == "BYTES":
             return bytes_array([b""] * int(np.prod(shape, dtype=np.int64)), shape)
