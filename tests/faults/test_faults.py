@@ -26,15 +26,11 @@ def _assert(found: list[str], judged: Judged) -> None:
 
 
 @pytest.mark.parametrize("fault", _of("wire"), ids=lambda fault: fault.id)
-def test_wire(
-    fault: Fault, proxy: Proxy, tmp_path: Path, baseline: Baseline, slow: Slow
-) -> None:
+def test_wire(fault: Fault, proxy: Proxy, tmp_path: Path, baseline: Baseline, slow: Slow) -> None:
     healthy = baseline("wire").statuses
     proxy.rules(list(fault.rule))
     try:
-        judged = judge(
-            tmp_path, [*proxy.arguments, *fault.arguments], deselect=slow(fault.run)
-        )
+        judged = judge(tmp_path, [*proxy.arguments, *fault.arguments], deselect=slow(fault.run))
     finally:
         told = proxy.rules([])
     _assert(complaints(fault, judged, healthy) + idle_rules(fault, told), judged)
@@ -52,8 +48,15 @@ def test_repository(
     broken = break_repository(healthy_repository, tmp_path / "repository", fault.edit)
     judged = judge(
         tmp_path / "run",
-        ["--triton-device", "cpu", "--triton-models", fault.models, "--triton-repository",
-         str(broken), *fault.arguments],  # fmt: skip
+        [
+            "--triton-device",
+            "cpu",
+            "--triton-models",
+            fault.models,
+            "--triton-repository",
+            str(broken),
+            *fault.arguments,
+        ],
         deselect=slow(fault.run),
     )
     _assert(complaints(fault, judged, healthy), judged)

@@ -33,8 +33,21 @@ def main() -> None:
     """Collect only; nothing is booted."""
     collector = _Collector()
     with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["--rootdir", ".", "-c", "pytest.ini", "--collect-only", "-q", "--pyargs",
-                     "-p", "no:cacheprovider", "pytest_triton.suites"], plugins=[collector])
+        pytest.main(
+            [
+                "--rootdir",
+                ".",
+                "-c",
+                "pytest.ini",
+                "--collect-only",
+                "-q",
+                "--pyargs",
+                "-p",
+                "no:cacheprovider",
+                "pytest_triton.suites",
+            ],
+            plugins=[collector],
+        )
     print(json.dumps(collector.tests))
 
 

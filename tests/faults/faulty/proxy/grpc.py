@@ -223,4 +223,3 @@ def serve(upstream: str, state: State, port: int = 0) -> tuple[Any, int]:
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     return server, bound
-

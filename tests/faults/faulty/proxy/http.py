@@ -238,6 +238,9 @@ def _with_id_of(
     made = re.sub(rb'"id"\s*:\s*"[^"]*"', b'"id":' + wanted[1], answer, count=1)
     grown = len(made) - len(answer)
     return [
-        (name, str(int(value) + grown) if name.lower() == "inference-header-content-length" else value)
+        (
+            name,
+            str(int(value) + grown) if name.lower() == "inference-header-content-length" else value,
+        )
         for name, value in headers
     ], made

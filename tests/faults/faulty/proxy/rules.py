@@ -197,9 +197,13 @@ class Active:
         for path in rule.delete:
             count += paths.delete(document, path)
         for path, by in rule.add.items():
-            count += paths.change(document, path, lambda old, _, by=by: _number(old, lambda x: x + by))
+            count += paths.change(
+                document, path, lambda old, _, by=by: _number(old, lambda x: x + by)
+            )
         for path, by in rule.multiply.items():
-            count += paths.change(document, path, lambda old, _, by=by: _number(old, lambda x: x * by))
+            count += paths.change(
+                document, path, lambda old, _, by=by: _number(old, lambda x: x * by)
+            )
         for path in rule.freeze:
             count += paths.change(
                 document, path, lambda old, place: self.remember(f"{scope}{place}", old)
