@@ -112,7 +112,7 @@ def _file_name(name: str) -> str:
     """A file name for any name; where it has to differ, a digest keeps two names apart."""
     name = name.replace(" ", "_")
     safe = re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".")
-    if safe == name and len(safe) <= 120:
+    if safe and safe == name and len(safe) <= 120:
         return safe
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     stem, dot, suffix = safe[-120:].partition(".") if len(safe) > 120 else safe.partition(".")
