@@ -11,7 +11,7 @@ from pytest_triton.counting import Counts, as_json, observe
 from pytest_triton.evidence import Evidence
 from pytest_triton.factory import Disposable
 from pytest_triton.monitor.expected import families_of
-from pytest_triton.monitor.truth import disagreements
+from pytest_triton.monitor.truth import disagreements, told
 from pytest_triton.probe.http import wait_until
 from pytest_triton.probe.types import RequestFailed
 from pytest_triton.subject import Subject
@@ -75,9 +75,12 @@ def test_good_requests(triton_subject: Subject, triton_evidence: Evidence) -> No
 @pytest.mark.clause("MTR-05")
 def test_statistics_agree(triton_subject: Subject, triton_evidence: Evidence) -> None:
     found: list[str] = []
+    ready = {(name, v) for name, model in triton_subject.models.items() for v in model.versions}
 
     def agree() -> bool:
         before = triton_subject.http.statistics()
+        absent = ready - set(told(before))
+        assert not absent, f"the statistics have no entry for {sorted(absent)[:3]}"
         scrape = triton_subject.scrape()
         found[:] = disagreements(scrape, before, triton_subject.http.statistics())
         return not found

@@ -139,7 +139,7 @@ def test_metrics_that_cannot_be_read_leave_the_statistics(
         fake.page = lambda text, value=value: f'nv_inference_count{{model="scale"}} {value}\n'
         seen = observe(subject, "scale", lambda: _three(subject))
         seen.require(subject, "statistics")
-        with pytest.raises(AssertionError, match="metrics cannot be read: .*is no count"):
+        with pytest.raises(AssertionError, match=r"metrics cannot be read: .*is no count"):
             seen.require(subject, "metrics")
 
 

@@ -40,7 +40,7 @@ def test_holes_are_told_unless_something_is_found() -> None:
     assert hole.value.reason == "a: no idea\nb: down"
     with evidence.case("c"):
         raise SubjectFault("wrong")
-    with pytest.raises(Findings, match="^c: wrong$"):
+    with pytest.raises(Findings, match=r"^c: wrong$"):
         evidence.close()
 
 
@@ -57,7 +57,7 @@ def test_a_finding_without_words_has_a_name() -> None:
     evidence = Evidence("X", None)
     with evidence.case("a"):
         raise AssertionError
-    with pytest.raises(Findings, match="^a: AssertionError$"):
+    with pytest.raises(Findings, match=r"^a: AssertionError$"):
         evidence.close()
 
 
