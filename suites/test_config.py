@@ -261,6 +261,10 @@ def test_versions_differ(triton_subject: Subject, triton_evidence: Evidence) -> 
                 assert answer.model_version == version, (
                     f"version {version} was asked, {answer.model_version} answered"
                 )
+                declared = {t["name"] for t in triton_subject.metadata(name)["outputs"]}
+                assert set(answer.outputs) == declared, (
+                    f"version {version}: outputs {sorted(answer.outputs)}, declared are {sorted(declared)}"
+                )
                 reference = triton_subject.reference(name, version, case)
                 if reference is not None:
                     text = mismatch(answer.outputs, reference, datatypes=answer.datatypes)

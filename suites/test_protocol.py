@@ -112,6 +112,7 @@ def test_binary(triton_subject: Subject, triton_evidence: Evidence) -> None:
             listed = triton_subject.answer(name, case, outputs=sorted(everything.outputs))
             text = mismatch(listed.outputs, everything.outputs)
             assert not text, f"outputs listed and not: {text}"
+            assert listed.model_name == name, f"{listed.model_name!r} answered"
             for output, datatype in listed.datatypes.items():
                 size = listed.raw_sizes.get(output)
                 assert size is not None, f"{output} did not come in binary"

@@ -13,6 +13,8 @@ def ssl_context(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSL
     """A context for HTTPS; None when nothing was given. Raises ToolError for unusable files."""
     if not (ca or cert or key):
         return None
+    if key and not cert:
+        raise ToolError("a key without a certificate", "give --triton-tls-cert too")
     try:
         context = ssl.create_default_context(cafile=str(ca) if ca else None)
         if cert:
@@ -26,12 +28,12 @@ def ssl_context(ca: Path | None, cert: Path | None, key: Path | None) -> ssl.SSL
 
 
 def grpc_credentials(ca: Path | None, cert: Path | None, key: Path | None) -> Any:
-    """Channel credentials for gRPC; None when nothing was given."""
-    if not (ca or cert or key):
+    """Channel credentials for gRPC; None when nothing was given. Raises ToolError, too."""
+    if ssl_context(ca, cert, key) is None:
         return None
     import grpc
 
     def read(path: Path | None) -> bytes | None:
         return path.read_bytes() if path else None
 
-    return grpc.ssl_channel_credentials(read(ca), read(key), read(cert))
+    return grpc.ssl_channel_credentials(read(ca), read(key or cert), read(cert))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -101,6 +102,8 @@ class FakeTriton:
     #: Requests of others that every reading of a counter finds on top.
     busy: int = 0
     port: int = 0
+    #: For HTTPS.
+    context: ssl.SSLContext | None = None
     counts: dict[tuple[str, str], list[int]] = field(
         default_factory=lambda: {(m, v): [0, 0, 0] for m in VERSIONS for v in VERSIONS[m]}
     )
@@ -109,7 +112,7 @@ class FakeTriton:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.context else ''}://127.0.0.1:{self.port}"
 
     @property
     def metrics_url(self) -> str:
@@ -358,6 +361,10 @@ def fake_triton(**options: Any) -> Iterator[FakeTriton]:
 
     server = Server(("127.0.0.1", 0), Handler)
     fake.port = server.server_port
+    if fake.context:
+        server.socket = fake.context.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

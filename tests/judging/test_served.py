@@ -37,7 +37,10 @@ optimization { priority: PRIORITY_MAX input_pinned_memory { enable: true } }
 parameters [ { key: "P" value { string_value: "v" } } ]
 cc_model_filenames [ { key: "7.5" value: "x.pt" } ]
 metric_tags [ { key: "t" value: "u" } ]
-model_warmup [ { name: "w" batch_size: 1 inputs [ { key: "A" value { data_type: TYPE_FP32 dims: [ 3, 1 ] zero_data: true } } ] } ]
+model_warmup [ {
+  name: "w" batch_size: 1
+  inputs [ { key: "A" value { data_type: TYPE_FP32 dims: [ 3, 1 ] zero_data: true } } ]
+} ]
 response_cache { enable: true }
 model_transaction_policy { decoupled: false }
 """
