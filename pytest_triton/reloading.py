@@ -52,8 +52,8 @@ def _cycle(disposable: Disposable) -> Cycle:
             subject.http.infer(model, case.inputs)
         except RequestFailed as error:
             refusal = error.message
-        entries = [entry for entry in subject.http.index() if entry.get("name") == model]
-        states = frozenset(str(entry.get("state")) for entry in entries)
+        entries = [entry for entry in subject.http.index() if isinstance(entry, dict)]
+        states = frozenset(str(e.get("state")) for e in entries if e.get("name") == model)
     finally:
         subject.load(model)
     wait_until(lambda: readiness(subject, model) == 200, timeout=subject.settings.boot_timeout)

@@ -1,0 +1,108 @@
+"""One unload and load, seen by several clauses: on a server that does it right, and others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fake_triton import JSON, FakeTriton, fake_triton
+
+from pytest_triton import reloading
+from pytest_triton.deployment import Deployment
+from pytest_triton.factory import Disposable
+from pytest_triton.probe.types import RequestFailed
+from pytest_triton.reloading import cycle
+from pytest_triton.settings import Settings
+from pytest_triton.subject import Subject
+
+
+class Repository:
+    """Control of the fake: ``echo`` can be unloaded and loaded, with the faults of a test."""
+
+    def __init__(self, fake: FakeTriton, *faults: str) -> None:
+        self.faults = set(faults)
+        self.loaded = True
+        self.calls: list[str] = []
+        self._answer = fake.answer
+        fake.answer = self.answer  # type: ignore[method-assign]
+
+    def answer(self, method: str, path: str, headers: Any, body: bytes) -> Any:
+        if path.startswith("/v2/repository/models/"):
+            self.calls.append(path.rpartition("/")[2])
+            self.loaded = self.calls[-1] == "load" and "stays away" not in self.faults
+            return 200, JSON, b""
+        if (
+            path.startswith("/v2/models/echo")
+            and not self.loaded
+            and "still answers" not in self.faults
+        ):
+            return 400, JSON, b'{"error": "Request for unknown model: \'echo\' has no versions"}'
+        if path == "/v2/repository/index" and not self.loaded:
+            text = (
+                b'[{"name": "echo", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"}]'
+            )
+            return 200, JSON, b"[null, 5]" if "nonsense" in self.faults else text
+        status, more, answer = self._answer(method, path, headers, body)
+        if "forgets" in self.faults and self.calls.count("load"):
+            # The last byte is the end of the last string.
+            answer = answer[:-1] + b"!" if path.endswith("/infer") else answer
+        return status, more, answer
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeTriton]:
+    with fake_triton() as fake:
+        yield fake
+
+
+def _cycle(fake: FakeTriton, *faults: str) -> tuple[reloading.Cycle, Repository]:
+    subject = Subject(
+        Deployment("endpoint", fake.url), Settings(url=fake.url, allow_load=1, boot_timeout=0.3)
+    )
+    repository = Repository(fake, *faults)
+    disposable = Disposable(subject, "echo")
+    try:
+        seen = cycle(disposable)
+        assert cycle(disposable) is seen
+        return seen, repository
+    finally:
+        subject.close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reloading, "UNLOAD_TIMEOUT", 0.2)
+
+
+def test_a_server_that_does_it_right(fake: FakeTriton) -> None:
+    seen, repository = _cycle(fake)
+    assert (seen.before, seen.unloaded, seen.after) == (200, 400, 200)
+    assert seen.live_when_unloaded
+    assert "echo" in str(seen.refusal)
+    assert seen.states_when_unloaded == {"UNAVAILABLE"}
+    assert seen.changed is None
+    assert repository.calls == ["unload", "load"]
+
+
+def test_an_unload_that_does_nothing(fake: FakeTriton) -> None:
+    seen, repository = _cycle(fake, "still answers")
+    assert seen.unloaded == 200
+    assert seen.refusal is None
+    assert repository.calls == ["unload", "load"]
+
+
+def test_an_index_of_nonsense(fake: FakeTriton) -> None:
+    seen, repository = _cycle(fake, "nonsense")
+    assert seen.states_when_unloaded == frozenset()
+    assert repository.calls == ["unload", "load"]
+
+
+def test_a_model_that_answers_otherwise_afterwards(fake: FakeTriton) -> None:
+    seen, _ = _cycle(fake, "forgets")
+    assert "differs" in str(seen.changed)
+
+
+def test_a_model_that_stays_away(fake: FakeTriton) -> None:
+    with pytest.raises(RequestFailed, match="unknown model: 'echo'"):
+        _cycle(fake, "stays away")
