@@ -46,7 +46,7 @@ def test_the_control_arm_differs_in_name_and_batching_only(tmp_path: Path) -> No
     control, treated = (read_config(tmp_path / name) for name in (CONTROL, TREATED))
     assert treated.HasField("dynamic_batching")
     assert not control.HasField("dynamic_batching")
-    assert not (control.HasField("response_cache") or treated.HasField("response_cache"))
+    assert not any(arm.HasField("response_cache") for arm in (control, treated))
     treated.ClearField("dynamic_batching")
     control.name = treated.name = "m"
     original = parse_config(BATCHING)
@@ -153,7 +153,7 @@ def test_booted(tmp_path: Path) -> None:
     error = ToolError("no port is free\nmore", "wait")
     with pytest.raises(ToolError, match="no port is free"):
         Booted(None, error).require()
-    with pytest.raises(NotAssessed, match="there is no server: no port is free$") as hole:
+    with pytest.raises(NotAssessed, match=r"there is no server: no port is free$") as hole:
         Booted(None, error).deployed()
     assert hole.value.code is Reason.BLOCKED
 
