@@ -190,6 +190,8 @@ class Observed:
             "repository": lambda: self.deployment.repository is not None,
             "eager": lambda: self.once("eager", self.knows_answers),
             "pytorch": lambda: bool(self.pytorch),
+            "unary": lambda: bool(self.unary),
+            "json": lambda: self.once("json", self.speaks_json),
             "batching": lambda: any(model.max_batch_size > 0 for model in models()),
             "dynamic_batching": lambda: any(m.dynamic_batching for m in self.pytorch.values()),
             "versions": lambda: any(len(model.versions) > 1 for model in models()),
@@ -203,6 +205,10 @@ class Observed:
     def knows_answers(self) -> bool:
         """Whether right answers are known; a subject that can be asked knows more."""
         return self.deployment.kind == "reference"
+
+    def speaks_json(self) -> bool:
+        """Whether a model's tensors travel as JSON; a subject that can be asked knows."""
+        return bool(self.unary)
 
     def _has_gpu(self) -> bool:
         if not self.deployment.metrics_url:

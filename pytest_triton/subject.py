@@ -194,6 +194,10 @@ class Subject(Observed):
                 chosen.append((name, case))
         return chosen
 
+    def speaks_json(self) -> bool:
+        """Whether the tensors of a ready model can all travel as JSON."""
+        return bool(self.json_cases())
+
     def post(self, path: str, document: Any) -> HttpAnswer:
         """POST a document as JSON; the answer as it is on the wire."""
         body = json.dumps(document).encode()

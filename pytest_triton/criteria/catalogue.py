@@ -28,6 +28,8 @@ CAPABILITIES = {
     "repository": "the repository's files are at hand",
     "eager": "right answers are known: an eager reference, a side-car, or validation data",
     "pytorch": "a PyTorch model is ready",
+    "unary": "a ready model answers one request with one response, and keeps no state",
+    "json": "the tensors of such a model travel as JSON: no FP16 or BF16, not large",
     "batching": "a ready model has max_batch_size above 0",
     "dynamic_batching": "a ready PyTorch model has dynamic_batching",
     "versions": "a ready model serves several versions",
