@@ -53,6 +53,7 @@ def boot(
     config: pytest.Config, settings: Settings, progress: Callable[[str], None]
 ) -> Iterator[Booted]:
     """Boot or attach as the settings say. Clauses are judged on what came up (tolerant)."""
+    from pytest_triton.gate import selected
     from pytest_triton.launch import launch
 
     armed = keys.SCORECARD in config.stash and config.stash[keys.SCORECARD].armed
@@ -67,6 +68,8 @@ def boot(
     try:
         deployment = manager.__enter__()
     except ToolError as error:
+        if armed and "SET-01" not in selected(config):  # which says it, and is not asked here
+            progress(f"there is no server: {error}")
         yield Booted(None, error)
         return
     if deployment.owned:

@@ -160,6 +160,14 @@ class Run:
         from pytest_triton.launch import require
 
         try:
+            self.settings.report.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._armed = self.card.armed = False  # or the end would want to write there
+            raise pytest.UsageError(
+                f"--triton-report: {self.settings.report}: {error.strerror}\n"
+                "  remedy    name a directory that can be written"
+            ) from None
+        try:
             require(self.settings)
         except ToolError as error:
             raise pytest.UsageError(str(error)) from None
