@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,15 @@ from typing import Any
 from pytest_triton.factory import ServerFactory
 from pytest_triton.load.gain import Gain, abba
 from pytest_triton.load.result import LoadResult
+from pytest_triton.load.stats import Verdict
 from pytest_triton.measuring import concurrency_for, drive, heaviest, prepare
 from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 
-#: Interleaved pairs of runs, and seconds of each run.
-PAIRS, SECONDS = 5, 1.2
+#: Interleaved pairs of runs, how often as many are added on a noisy machine, seconds of a run.
+PAIRS, LOOKS, SECONDS = 5, 4, 1.2
+#: Models that are tried, one after the other.
+CANDIDATES = 2
 CONTROL, TREATED = "pytest_triton_control", "pytest_triton_treated"
 
 
@@ -53,7 +56,7 @@ class ArmsServer:
 
     def candidates(self) -> list[str]:
         """Models that may show the gain, the most promising first."""
-        return heaviest(self.subject)
+        return heaviest(self.subject, CANDIDATES)
 
     @contextmanager
     def booted(self, model: str) -> Iterator[Subject]:
@@ -92,11 +95,25 @@ def write_arm(source: Path, target: Path, *, dynamic: bool) -> None:
     write_config(config, target / "config.pbtxt")
 
 
-def measure(arms: ArmsServer, model: str, confidence: float, progress: Any) -> ModelGain:
-    """Throughput of both arms in ABBA order, at the same concurrency, answers checked."""
+def measure(
+    arms: ArmsServer,
+    model: str,
+    decided: Callable[[Gain], bool],
+    *,
+    confidence: float,
+    progress: Any,
+) -> ModelGain:
+    """Throughput of both arms in ABBA order, at the same concurrency, answers checked.
+
+    Pairs are added until ``decided``, or until the last look.
+    """
     source = arms.subject
     concurrency = concurrency_for(source, model)
-    told = (lambda text: progress(f"measuring the batching gain of {model}, {text}")) if progress else None
+    told = (
+        (lambda text: progress(f"measuring the batching gain of {model}, {text}"))
+        if progress
+        else None
+    )
     with arms.booted(model) as subject:
         requests = {name: prepare(source, model, as_model=name) for name in (CONTROL, TREATED)}
 
@@ -109,6 +126,8 @@ def measure(arms: ArmsServer, model: str, confidence: float, progress: Any) -> M
             lambda: run(CONTROL),
             lambda: run(TREATED),
             pairs=PAIRS,
+            looks=LOOKS,
+            enough=decided,
             confidence=confidence,
             progress=told,
         )
@@ -121,8 +140,20 @@ def best_gain(
     """Measure candidates until one passes. The more candidates, the wider the intervals."""
     candidates = arms.candidates()
     found: list[ModelGain] = []
+
+    def verdict(gain: Gain) -> Verdict:
+        return gain.judge(at_least=at_least, low_above=low_above)
+
     for model in candidates:
-        found.append(measure(arms, model, 1 - 0.05 / len(candidates), progress))
-        if found[-1].gain.judge(at_least=at_least, low_above=low_above) == "pass":
+        found.append(
+            measure(
+                arms,
+                model,
+                lambda gain: verdict(gain) != "inconclusive",
+                confidence=1 - 0.05 / len(candidates),
+                progress=progress,
+            )
+        )
+        if verdict(found[-1].gain) == "pass":
             break
     return found

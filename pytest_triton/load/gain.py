@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -46,37 +46,48 @@ def abba(
     run_b: Run,
     *,
     pairs: int = 4,
+    looks: int = 1,
+    enough: Callable[[Gain], bool] = lambda gain: True,
     confidence: float = 0.95,
     progress: Callable[[str], None] | None = None,
 ) -> Gain:
     """Run A B, B A, A B, …: ``pairs`` pairs, each in the opposite order of the one before.
 
+    On a noisy machine more are measured: after every ``pairs`` pairs ``enough`` is asked, up
+    to ``looks`` times. The chance to be wrong, 1 - ``confidence``, is shared among the looks.
     A run gives requests per second or a LoadResult, whose errors or wrong answers are
     refused (AssertionError): a server that answers wrongly can be very fast.
     """
-    if pairs < 1:
-        raise ValueError("abba needs at least one pair")
+    if pairs < 1 or looks < 1:
+        raise ValueError("abba needs at least one pair and one look")
     rates: dict[str, list[float]] = {"a": [], "b": []}
     foreign: list[float] = []
-    for pair in range(pairs):
-        if progress:
-            progress(f"pair {pair + 1} of {pairs}")
-        for side in ("ab", "ba")[pair % 2]:
-            found = (run_a if side == "a" else run_b)()
-            if isinstance(found, LoadResult):
-                _refuse_errors(found, side.upper())
-                foreign.append(found.foreign_cpu)
-                rates[side].append(found.throughput_rps)
-            else:
-                rates[side].append(float(found))
-    mean, low, high = ratio_interval(rates["b"], rates["a"], confidence=confidence)
-    values = tuple(b / a for a, b in zip(rates["a"], rates["b"], strict=True))
+    each = 1 - (1 - confidence) / looks
+    for look in range(looks):
+        for pair in range(look * pairs, (look + 1) * pairs):
+            if progress:
+                progress(f"pair {pair + 1} of {(look + 1) * pairs}")
+            for side in ("ab", "ba")[pair % 2]:
+                found = (run_a if side == "a" else run_b)()
+                if isinstance(found, LoadResult):
+                    _refuse_errors(found, side.upper())
+                    foreign.append(found.foreign_cpu)
+                    rates[side].append(found.throughput_rps)
+                else:
+                    rates[side].append(float(found))
+        gain = _gain(rates["a"], rates["b"], foreign, each)
+        if enough(gain):
+            break
+    return gain
+
+
+def _gain(a: Sequence[float], b: Sequence[float], foreign: Sequence[float], sure: float) -> Gain:
+    mean, low, high = ratio_interval(b, a, confidence=sure)
+    values = tuple(two / one for one, two in zip(a, b, strict=True))
     ordered = sorted(values)
     middle = len(ordered) // 2
     median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] * ordered[middle]) ** 0.5
-    return Gain(
-        values, median, mean, (low, high), tuple(rates["a"]), tuple(rates["b"]), tuple(foreign)
-    )
+    return Gain(values, median, mean, (low, high), tuple(a), tuple(b), tuple(foreign))
 
 
 def _refuse_errors(result: LoadResult, side: str) -> None:
