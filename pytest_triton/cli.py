@@ -8,10 +8,12 @@ import sys
 import click
 
 from pytest_triton import __version__
-from pytest_triton.errors import ToolError
+from pytest_triton.errors import Misused, ToolError
 
 #: Exit status for something that this machine lacks: to be retried when it is mended.
 INFRASTRUCTURE = 12
+#: Exit status of click for a wrong command line.
+USAGE = 2
 
 COMMANDS = {
     "doctor": "what this machine has, and what it lacks",
@@ -56,7 +58,7 @@ def main() -> None:
         cli(standalone_mode=True)
     except ToolError as error:
         click.echo(f"pytest-triton: {error}", err=True)
-        sys.exit(INFRASTRUCTURE)
+        sys.exit(USAGE if isinstance(error, Misused) else INFRASTRUCTURE)
 
 
 if __name__ == "__main__":

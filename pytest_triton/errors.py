@@ -18,6 +18,10 @@ class ToolError(Exception):
         return f"{self.message}\n  remedy    {self.remedy}" if self.remedy else self.message
 
 
+class Misused(ToolError):
+    """What was asked for cannot be meant: exit status 2 of the command, not a lack of the machine."""
+
+
 class SubjectFault(Exception):
     """The subject under test misbehaved: a clause that meets it fails, with this message."""
 

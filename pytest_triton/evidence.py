@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.criteria.outcome import Measurement
-from pytest_triton.criteria.status import NotAssessed
+from pytest_triton.criteria.status import NotAssessed, Reason
 from pytest_triton.errors import Findings, SubjectFault
 from pytest_triton.wording import words
 
@@ -28,6 +28,7 @@ class Evidence:
         self.model: str | None = None
         self._findings: list[str] = []
         self._open: list[tuple[str, NotAssessed]] = []
+        self._judged = 0
 
     def measure(
         self,
@@ -85,6 +86,7 @@ class Evidence:
         raises them all together. What could not be assessed leaves the clause open, unless
         something else is found. Any other error passes through: that is our own.
         """
+        self._judged += 1
         try:
             yield
         except NotAssessed as hole:
@@ -93,6 +95,11 @@ class Evidence:
             text = words(error) or type(error).__name__
             self._findings.append(f"{name}: {text}")
             self.model = self.model or name
+
+    def need(self, what: str) -> None:
+        """NotAssessed (not applicable) when no case was judged: nothing seen is no pass."""
+        if not self._judged:
+            raise NotAssessed(Reason.NOT_APPLICABLE, f"there is no {what}")
 
     @property
     def found(self) -> bool:

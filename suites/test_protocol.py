@@ -199,6 +199,7 @@ def test_classification(triton_subject: Subject, triton_evidence: Evidence) -> N
                             )
                         else:
                             assert label, f"class {at} has no label"
+    triton_evidence.need("labelled output of a model that answers one request with one response")
 
 
 @pytest.mark.clause("ENS-01")
@@ -213,6 +214,7 @@ def test_ensemble(triton_subject: Subject, triton_evidence: Evidence) -> None:
             parts = {key: as_tensor(tensors[key]).array for key in whole.outputs if key in tensors}
             text = mismatch(whole.outputs, parts, datatypes=whole.datatypes)
             assert not text, f"against its steps one by one: {text}"
+    triton_evidence.need("ensemble that answers one request with one response")
 
 
 @pytest.mark.clause("DEC-01")

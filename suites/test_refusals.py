@@ -109,6 +109,7 @@ def test_batch_too_large(triton_subject: Subject, triton_evidence: Evidence) -> 
             reason = _reason(triton_subject.http_infer(name, case), 400)
             assert str(model.max_batch_size) in reason, f"the error hides the limit: {reason!r}"
             assert name in reason, f"the error does not name the model: {reason!r}"
+    triton_evidence.need("batching model that answers one request with one response")
 
 
 @pytest.mark.clause("NEG-19")

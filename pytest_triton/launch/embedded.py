@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_triton.deployment import Deployment, Kind
-from pytest_triton.errors import ToolError
+from pytest_triton.errors import Misused
 from pytest_triton.launch.backends import backend_directory
 from pytest_triton.launch.command import command_line, server_environment, traces
 from pytest_triton.launch.complete import GRACE
@@ -135,7 +135,7 @@ class _Attempt:
         supervisor = stack.enter_context(Supervised())
         repository = Path(spec.repository).expanduser().absolute()
         if not repository.is_dir():
-            raise ToolError(f"{spec.repository} is not a directory", "name a model repository")
+            raise Misused(f"{spec.repository} is not a directory", "name a model repository")
         server = find_server(spec.release)
         device = require_device(spec.device)
         interpreter = overlay(spec.python, progress=self.say)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pytest_triton.errors import ToolError
+from pytest_triton.errors import Misused, ToolError
 
 HOST = "127.0.0.1"
 
@@ -77,13 +77,13 @@ def _asked(flags: Sequence[str], name: str, port: int | None) -> int:
     if value is None:
         return port or 0
     if not value.isdigit() or int(value) > 65535:
-        raise ToolError(f"--{name}={value} is not a port", "give a number from 1 to 65535")
+        raise Misused(f"--{name}={value} is not a port", "give a number from 1 to 65535")
     return int(value)
 
 
 def _take(ports: Ports, name: str, port: int) -> int:
     if not 0 <= port <= 65535:
-        raise ToolError(f"port {port} for {name} is not a port", "give a number from 1 to 65535")
+        raise Misused(f"port {port} for {name} is not a port", "give a number from 1 to 65535")
     taken = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -93,7 +93,7 @@ def _take(ports: Ports, name: str, port: int) -> int:
         why = {errno.EADDRINUSE: "is in use", errno.EACCES: "may not be used by this user"}
         raise ToolError(
             f"port {port} for {name} {why.get(error.errno or 0, error.strerror)}{_owner(port)}",
-            "end that process, choose another port, or none at all: a free one is taken then",
+            "end that process, or choose another port",
         ) from None
     ports.held.append(taken)
     return int(taken.getsockname()[1])

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_triton.errors import ToolError
+from pytest_triton.errors import Misused, ToolError
 from pytest_triton.launch.cache import cache_root, locked, whole_directory
 from pytest_triton.launch.fetch import download
 
@@ -107,8 +107,8 @@ def get_release(name: str) -> Release:
     for release in RELEASES.values():
         if name in (release.name, release.version, release.version.rpartition(".")[0]):
             return release
-    raise ToolError(
-        f"there is no release {name!r} to install",
+    raise Misused(
+        f"there is no release {name!r}",
         f"the releases are {', '.join(RELEASES)}; a tritonserver on PATH or in {_SYSTEM_ROOT} "
         f"is used with --triton-server-release {SYSTEM}",
     )

@@ -19,6 +19,7 @@ import marshal
 import os
 import select
 import signal
+import sys
 import time
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -44,6 +45,7 @@ class Supervisor:
         self.creator = os.getppid()
         self.server = 0
         self.exited = False
+        self.started = time.time()
         self.lifeline = -1
         self.detached = False
         self.order: dict[str, object] = {}
@@ -239,7 +241,20 @@ class Supervisor:
         for directory in (self.text("directory"), os.path.dirname(self.text("lifeline"))):
             if os.path.basename(directory).startswith("pytest-triton-"):
                 remove_tree(directory)
+        if self.server:
+            sweep(self.started)
         self.say("stopped")
+
+
+def sweep(started: float) -> None:
+    """What the Python backend leaves behind when it is killed."""
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    from leftovers import remove_environments  # type: ignore[import-not-found]
+
+    try:
+        remove_environments(started)
+    except OSError:
+        pass
 
 
 def descendants(root: int) -> list[int]:
