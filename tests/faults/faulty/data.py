@@ -75,10 +75,18 @@ class Fault:
     server: ServerFault = field(default_factory=ServerFault)
 
     @property
+    def may_fail(self) -> set[str]:
+        """The other clauses that may fail."""
+        return self._named(self.companions)
+
+    @property
     def consequences(self) -> set[str]:
-        """The clauses that may be blocked or not applicable."""
+        """The clauses that may be blocked, not applicable or without inputs."""
+        return self._named(self.blocked)
+
+    def _named(self, names: tuple[str, ...]) -> set[str]:
         named = set()
-        for name in self.blocked:
+        for name in names:
             kind, colon, prerequisite = name.partition(":")
             if name == "everything":
                 named |= {c.id for c in load().clauses.values() if c.built}
@@ -87,7 +95,7 @@ class Fault:
             elif kind == "after" and prerequisite in PREREQUISITES:
                 named |= {c.id for c in load().clauses.values() if prerequisite in c.after}
             else:
-                raise ValueError(f"blocked: {name!r} is neither a clause nor after:PREREQUISITE")
+                raise ValueError(f"{name!r} is neither a clause nor after:PREREQUISITE")
         return named
 
     @property

@@ -11,7 +11,7 @@ from .judge import Judged
 
 Statuses = Mapping[str, tuple[str, str | None]]
 #: What a clause may become because another one fails.
-CONSEQUENCES = (("not_assessed", "blocked"), ("not_assessed", "not_applicable"))
+CONSEQUENCES = tuple(("not_assessed", code) for code in ("blocked", "not_applicable", "no_inputs"))
 
 
 def complaints(fault: Fault, judged: Judged, healthy: Statuses) -> list[str]:
@@ -26,11 +26,11 @@ def complaints(fault: Fault, judged: Judged, healthy: Statuses) -> list[str]:
         found.append(f"{fault.clause} is {status}, not fail ({fault.what}): {reason}")
     elif not re.search(fault.reason, reason, re.DOTALL):
         found.append(f"{fault.clause} fails with another reason than {fault.reason!r}: {reason}")
-    blocked = fault.consequences
+    blocked, companions = fault.consequences, fault.may_fail
     for name, told in judged.statuses.items():
         if name == fault.clause or told == healthy.get(name) or name in fault.run:
             continue
-        if name in fault.companions and told[0] == "fail":
+        if name in companions and told[0] == "fail":
             continue
         if name in blocked and told in CONSEQUENCES:
             continue

@@ -239,7 +239,7 @@ class Active:
             return [f"{series} {self.remember(series, number)}"]
         if do == "since":  # what was added since the first look, times a factor
             first = float(self.remember(series, number))
-            return [f"{series} {first + (float(number) - first) * operation['by']:g}"]
+            return [f"{series} {first + round((float(number) - first) * operation['by'])}"]
         if do == "scrapes":  # one more at every look
             counted = self.remember(f"looks at {series}", [0])
             counted[0] += 1
