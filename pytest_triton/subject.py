@@ -157,7 +157,12 @@ class Subject(Observed):
         return answer
 
     def excuse(self, model: str, case: InputCase, refusal: str) -> None:
-        """NotAssessed if a refusal may be the inputs' fault: generated, and accepted nowhere."""
+        """NotAssessed if a refusal may be the inputs' fault: generated, and accepted nowhere.
+
+        A refusal that speaks of an output is the model's own.
+        """
+        if "for output" in refusal:
+            return
         if case.provenance == "generated" and not self._accepts(model, case):
             raise NotAssessed(
                 Reason.NO_INPUTS,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_triton.options import TIERS
+
 from . import text
 
 SYMBOLS = {"pass": "✓", "waived": "~", "fail": "✗", "error": "!", "inconclusive": "?"}
@@ -94,6 +96,30 @@ def _trouble(report: Mapping[str, Any]) -> Iterator[Line]:
     if more := [clause["id"] for clause in bad[DETAILED:]]:
         yield []
         yield [(f" and {', '.join(more)}", "red")]
+    yield from _holes(report)
+
+
+def _holes(report: Mapping[str, Any]) -> Iterator[Line]:
+    """What could not be told and keeps a criterion that was asked for from passing."""
+    if not report["verdict"]["exit_status"]:
+        return
+    asked = TIERS[: TIERS.index(report["run"]["tier"]) + 1]
+    wanting = {
+        item["id"]
+        for item in report["criteria"]
+        if item["tier"] in asked and item["status"] not in ("pass", "waived")
+    }
+    reasons: dict[str, list[str]] = {}
+    for clause in report["clauses"]:
+        open_ones = clause["status"] in ("not_assessed", "inconclusive")
+        known = clause["reason_code"] in ("not_applicable", "deselected", "not_built", "blocked")
+        if open_ones and not known and wanting & set(clause["criteria"]):
+            reasons.setdefault(clause["reason"], []).append(clause["id"])
+    for reason, clauses in list(reasons.items())[:DETAILED]:
+        yield []
+        yield [(f" – {', '.join(clauses)} could not be told", "yellow")]
+        for line in text.clean(reason).splitlines()[:REASON_LINES]:
+            yield [(f"     {line[:400]}", "")]
 
 
 def _times(report: Mapping[str, Any]) -> list[str]:

@@ -89,7 +89,7 @@ def server(report: Mapping[str, Any]) -> str:
         said[0] += f" ({release})"
     if subject["kind"] != "endpoint" and settings.get("launcher"):
         said.append(str(settings["launcher"]))
-    if device := subject.get("device"):
+    if (device := subject.get("device")) and device != "unknown":
         said.append(str(device).upper())
     return clean(", ".join(said), 200)
 
