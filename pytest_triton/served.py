@@ -29,19 +29,30 @@ _REWRITTEN = frozenset({"platform", "backend", "version_policy", "instance_group
 _UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
 
 
-def parse_served(config: Mapping[str, Any]) -> ModelConfig:
+def parse_served(config: Mapping[str, Any], *, strict: bool = False) -> ModelConfig:
     """A configuration from an endpoint as a message; a fault of the subject if it is none.
 
-    Fields that are unknown here belong to servers that are newer than tritonclient.
+    ``strict`` refuses fields that a ModelConfig does not have.
     """
     from google.protobuf import json_format
 
     try:
-        message = json_format.ParseDict(dict(config), new_config(), ignore_unknown_fields=True)
+        message = json_format.ParseDict(
+            dict(config), new_config(), ignore_unknown_fields=not strict
+        )
         inputs_of(message), outputs_of(message)  # numbers that are no data type
     except (json_format.ParseError, *_UNREADABLE) as error:
         raise SubjectFault(f"the served configuration is no ModelConfig: {error}") from None
     return message
+
+
+def knows(server: str) -> bool:
+    """Whether tritonclient's ModelConfig has all fields of a server of this version."""
+    from importlib.metadata import version
+
+    from pytest_triton.probe.protobuf import server_version
+
+    return server_version(server) <= server_version(version("tritonclient"))
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,6 +98,11 @@ def well_formed(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     versions = metadata.get("versions")
     if not isinstance(versions, list) or not all(isinstance(v, str) for v in versions):
         raise MalformedAnswer(f"metadata: versions is {versions!r:.80}, not an array of strings")
+    return well_formed_tensors(metadata)
+
+
+def well_formed_tensors(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Metadata whose inputs and outputs say what to send and what comes. MalformedAnswer."""
     for direction in ("inputs", "outputs"):
         tensors = metadata.get(direction)
         if not isinstance(tensors, list):

@@ -17,10 +17,16 @@ from pytest_triton.probe.codec import as_tensor, encode_raw
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.inputs import InputCase, InputSource
 from pytest_triton.probe.message import encode_infer
-from pytest_triton.probe.types import HttpAnswer, InferResult, ProbeError, RequestFailed
+from pytest_triton.probe.types import (
+    HttpAnswer,
+    InferResult,
+    MalformedAnswer,
+    ProbeError,
+    RequestFailed,
+)
 from pytest_triton.repository.layout import model_directory
 from pytest_triton.repository.reference import reference_models
-from pytest_triton.served import well_formed
+from pytest_triton.served import well_formed_tensors
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,10 +80,15 @@ class Subject(Observed):
         )
 
     def metadata(self, model: str) -> dict[str, Any]:
-        """The metadata of a ready model; asked for once. Raises MalformedAnswer for nonsense."""
-        return self.once(
-            f"metadata {model}", lambda: dict(well_formed(self.http.model_metadata(model)))
-        )
+        """The metadata of a ready model; asked for once. Nonsense blocks: MET-03 says so."""
+        return self.once(f"metadata {model}", lambda: self._metadata(model))
+
+    def _metadata(self, model: str) -> dict[str, Any]:
+        try:
+            told = dict(well_formed_tensors(self.http.model_metadata(model)))
+        except MalformedAnswer as error:
+            raise NotAssessed(Reason.BLOCKED, f"{model}: {error}") from None
+        return {**told, "versions": list(self.models[model].versions)}
 
     def cases(self, model: str, *, batch: int | None = None, version: str = "") -> list[InputCase]:
         """Inputs for a ready model from the best source; never empty."""

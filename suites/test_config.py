@@ -16,11 +16,13 @@ from pytest_triton.reloading import cycle
 from pytest_triton.served import (
     declared_metadata,
     disk_config,
+    knows,
     model_file_digests,
     parse_served,
     policy_versions,
     unset_fields,
     well_formed,
+    well_formed_tensors,
     wrong_types,
 )
 from pytest_triton.subject import Subject
@@ -84,7 +86,7 @@ def test_metadata(triton_subject: Subject, triton_evidence: Evidence) -> None:
 def test_shapes(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, model in triton_subject.models.items():
         with triton_evidence.case(name):
-            metadata = well_formed(triton_subject.http.model_metadata(name))
+            metadata = well_formed_tensors(triton_subject.http.model_metadata(name))
             declared = declared_metadata(model.config)
             for direction in ("inputs", "outputs"):
                 found = {t["name"]: t["shape"] for t in metadata[direction]}
@@ -127,10 +129,11 @@ def test_config_parses(triton_subject: Subject, triton_evidence: Evidence) -> No
         with triton_evidence.case(name):  # no other clause can judge such a model
             parse_served(triton_subject.http.model_config(name))
             raise AssertionError("its configuration could not be read before")
+    known = knows(str(triton_subject.server.get("version", "")))
     for name in triton_subject.models:
         with triton_evidence.case(name):
             answer = triton_subject.http.model_config(name)
-            config = parse_served(answer)
+            config = parse_served(answer, strict=known)
             assert not (wrong := wrong_types(answer)), "; ".join(wrong[:3])
             assert config.name == name, f"the configuration is of {config.name!r}"
             assert config.HasField("version_policy"), "no version_policy"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from fake_triton import FakeTriton, fake_triton
 
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.criteria.catalogue import CAPABILITIES
 from pytest_triton.deployment import Deployment
 from pytest_triton.describe import describe
-from pytest_triton.errors import SubjectFault
 from pytest_triton.served_model import ServedModel
 from pytest_triton.settings import Settings
 from pytest_triton.subject import MAX_ROWS, Subject
@@ -146,14 +146,15 @@ def test_configurations_are_used_with_their_types(fake: FakeTriton) -> None:
 
 @pytest.mark.parametrize(
     "nonsense",
-    [None, {}, {"inputs": None}, {"versions": 5}, {"inputs": [{"name": "A", "shape": [1]}]}],
+    [None, {}, {"inputs": None}, {"inputs": [{"name": "A", "shape": [1]}], "outputs": []}],
 )
-def test_metadata_of_nonsense_is_a_fault(fake: FakeTriton, nonsense: object) -> None:
+def test_metadata_of_nonsense_blocks_what_needs_it(fake: FakeTriton, nonsense: object) -> None:
     _answering(fake, "metadata", nonsense, "/scale")
     subject = _subject(fake)
     for ask in (subject.metadata, subject.case, subject.cases, subject.batches):
-        with pytest.raises(SubjectFault):
+        with pytest.raises(NotAssessed) as hole:
             ask("scale")
+        assert hole.value.code is Reason.BLOCKED
     subject.close()
 
 

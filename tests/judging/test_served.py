@@ -15,6 +15,7 @@ from pytest_triton.repository.config import parse_config
 from pytest_triton.served import (
     declared_metadata,
     disk_config,
+    knows,
     model_file_digests,
     parse_served,
     policy_versions,
@@ -128,7 +129,13 @@ def test_a_configuration_that_is_none(nonsense: dict[str, Any]) -> None:
 
 
 def test_fields_of_newer_servers_are_no_fault() -> None:
-    assert parse_served({"name": "m", "brand_new_field": {"x": 1}}).name == "m"
+    config = {"name": "m", "brand_new_field": {"x": 1}}
+    assert parse_served(config).name == "m"
+    with pytest.raises(SubjectFault, match="brand_new_field"):
+        parse_served(config, strict=True)
+    assert knows("2.39.0")
+    assert not knows("99.0.0")
+    assert not knows("nobody knows")
 
 
 @pytest.mark.parametrize(
