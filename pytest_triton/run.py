@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import time
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -157,16 +158,14 @@ class Run:
     def pytest_collection_finish(self) -> None:
         if not self._armed or self.is_worker:
             return
+        from pytest_triton.grade.write import claim
         from pytest_triton.launch import require
 
         try:
-            self.settings.report.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+            self.config.add_cleanup(partial(os.close, claim(self.settings.report)))
+        except ToolError as error:
             self._armed = self.card.armed = False  # or the end would want to write there
-            raise pytest.UsageError(
-                f"--triton-report: {self.settings.report}: {error.strerror}\n"
-                "  remedy    name a directory that can be written"
-            ) from None
+            raise pytest.UsageError(str(error)) from None
         try:
             require(self.settings)
         except ToolError as error:
