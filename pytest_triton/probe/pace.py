@@ -32,13 +32,11 @@ class Pace:
         self._depth += 1
         if self._depth > 1:
             return self
-        if self._descriptor >= 0:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            # CLOCK_MONOTONIC is one clock for all processes of the machine.
-            told = os.pread(self._descriptor, 32, 0).decode() or "0"
-            self._next = float(told)
-        time.sleep(max(0.0, min(self._next - time.monotonic(), self._interval)))
-        self._next = time.monotonic() + self._interval
+        try:
+            self._wait()
+        except BaseException:  # Ctrl-C while waiting: nobody else must wait for us
+            self._release()
+            raise
         return self
 
     def __exit__(
@@ -47,6 +45,18 @@ class Pace:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._release()
+
+    def _wait(self) -> None:
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            # CLOCK_MONOTONIC is one clock for all processes of the machine.
+            told = os.pread(self._descriptor, 32, 0).decode() or "0"
+            self._next = float(told)
+        time.sleep(max(0.0, min(self._next - time.monotonic(), self._interval)))
+        self._next = time.monotonic() + self._interval
+
+    def _release(self) -> None:
         self._depth -= 1
         if not self._depth and self._descriptor >= 0:
             os.pwrite(self._descriptor, f"{self._next:<32.6f}".encode(), 0)
