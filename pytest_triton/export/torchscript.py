@@ -24,6 +24,7 @@ from pytest_triton.export.running import (
     flat,
     seeded,
 )
+from pytest_triton.export.sources import strip_sources
 from pytest_triton.repository.layout import file_sha256
 from pytest_triton.repository.sidecar import ExportRecord, Tensors, write_sidecar
 from pytest_triton.repository.tensors import TensorSpec, datatype_of
@@ -43,11 +44,17 @@ class TorchScriptExporter:
     file_name = "model.pt"
 
     def __init__(
-        self, method: Method = "trace", *, freeze: bool = False, keep_devices: bool = False
+        self,
+        method: Method = "trace",
+        *,
+        freeze: bool = False,
+        keep_devices: bool = False,
+        keep_sources: bool = False,
     ) -> None:
         self.method = method
         self.freeze = freeze
         self.keep_devices = keep_devices
+        self.keep_sources = keep_sources
 
     def export(
         self,
@@ -86,7 +93,11 @@ class TorchScriptExporter:
             order = argument_order(module, signature.inputs)
             device = device_of(module)
             made = Path(work) / path.name
-            jit.save(self._compile(module, example, order), str(made))
+            saved = made if self.keep_sources else Path(work) / "saved" / path.name
+            saved.parent.mkdir(exist_ok=True)
+            jit.save(self._compile(module, example, order), str(saved))
+            if not self.keep_sources:
+                strip_sources(saved, made)
             # What is proven is the file, loaded as the server will load it.
             loaded = jit.load(str(made), map_location=device)
             eager = evaluator(module, order, signature.outputs, device)
@@ -163,6 +174,7 @@ def export_torchscript(
     method: Method = "trace",
     freeze: bool = False,
     keep_devices: bool = False,
+    keep_sources: bool = False,
     seed: int = 0,
     rtol: float | None = None,
     atol: float | None = None,
@@ -176,7 +188,10 @@ def export_torchscript(
     ``OUTPUT__0``, ``OUTPUT__1``, …. A dimension that varies is a named axis in a TensorSpec,
     with its smallest and largest size in ``axes``. ``ranges`` limits the values that are
     drawn for the proof ([low, high)); ``cases`` replaces them. A trace's devices are lifted
-    to those of the inputs unless ``keep_devices``. ``rtol`` and ``atol`` are what an answer
+    to those of the inputs unless ``keep_devices``. The file names and lines of your source
+    stay out of the file, so that the same module gives the same bytes wherever it is
+    exported; ``keep_sources`` leaves them in, and an operation that fails in the server then
+    quotes your source. ``rtol`` and ``atol`` are what an answer
     may differ by; by default 1e-4 and 1e-5, for half precision 1e-2 and 1e-3.
 
     Raises ExportRefused, leaving no file behind, when the file does not answer as the
@@ -199,7 +214,9 @@ def export_torchscript(
         tuple(inputs), tuple(outputs), max_batch_size, dict(axes or {}), dict(ranges or {})
     )
     half = any(tensor.datatype == "FP16" for tensor in (*inputs, *outputs))
-    exporter = TorchScriptExporter(method, freeze=freeze, keep_devices=keep_devices)
+    exporter = TorchScriptExporter(
+        method, freeze=freeze, keep_devices=keep_devices, keep_sources=keep_sources
+    )
     return exporter.export(
         module,
         examples,

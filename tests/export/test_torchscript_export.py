@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -95,6 +96,22 @@ def test_a_proven_export(tmp_path: Path) -> None:
     for case in read_golden(tmp_path / "1"):
         given = loaded(torch.from_numpy(case.inputs["x"])).detach().numpy()
         np.testing.assert_allclose(given, case.outputs["OUTPUT__0"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["trace", "script"])
+def test_the_file_does_not_say_where_it_was_made(tmp_path: Path, method) -> None:
+    examples = {"ids": np.ones((2, 5), np.int64), "mask": np.ones((2, 5), np.int64)}
+    for keep in (False, True):
+        export_torchscript(
+            Masked(), examples, path=tmp_path / str(keep), method=method, keep_sources=keep
+        )
+    with ZipFile(tmp_path / "False" / "model.pt") as bare:
+        written = b"".join(bare.read(name) for name in bare.namelist())
+        assert str(Path(__file__).parent).encode() not in written
+        assert str(Path(torch.__file__).parent).encode() not in written
+    with ZipFile(tmp_path / "True" / "model.pt") as full:
+        written = b"".join(full.read(name) for name in full.namelist())
+        assert str(Path(__file__).parent).encode() in written
 
 
 @pytest.mark.parametrize("method", ["trace", "script"])

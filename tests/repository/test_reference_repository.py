@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pytest_triton
 from pytest_triton.errors import ToolError
 from pytest_triton.repository.config import (
     inputs_of,
@@ -24,7 +26,6 @@ from pytest_triton.repository.config import (
 from pytest_triton.repository.layout import list_models, repository_sha256
 from pytest_triton.repository.reference import (
     build_reference,
-    python_path,
     reference_models,
     reference_repository,
     reference_source,
@@ -131,7 +132,13 @@ def test_two_processes_export_once_and_to_the_same_bits(built: Path, tmp_path: P
         "build_reference(target, cache=cache, progress=print)\n"
         "assert 'torch' not in sys.modules\n"
     )
-    environment = {**os.environ, "PYTHONPATH": python_path()}
+    # Another checkout: where an export is made must not show in its bytes.
+    elsewhere = tmp_path / "elsewhere"
+    without_caches = shutil.ignore_patterns("__pycache__")
+    package = Path(pytest_triton.__file__).parent
+    shutil.copytree(package, elsewhere / "pytest_triton", ignore=without_caches)
+    shutil.copytree(reference_source(), elsewhere / "model_repository", ignore=without_caches)
+    environment = {**os.environ, "PYTHONPATH": str(elsewhere)}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path / "cache"), str(tmp_path / name)],
