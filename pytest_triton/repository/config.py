@@ -85,7 +85,15 @@ def read_config(path: Path | str) -> ModelConfig:
     path = Path(path)
     if path.is_dir():
         path = path / CONFIG_NAME
+    return parse_config(read_text(path), source=path)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration, unparsed. Raises ConfigError for what is no such text."""
     try:
+        # A fifo would wait for its writer for ever.
+        if path.exists() and not path.is_file():
+            raise ConfigError(path, "not a regular file")
         with path.open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
@@ -93,12 +101,12 @@ def read_config(path: Path | str) -> ModelConfig:
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(path, f"larger than {MAX_CONFIG_BYTES} bytes")
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - before.rfind(b"\n")
-        raise ConfigError(path, "not UTF-8 text", before.count(b"\n") + 1, column) from None
-    return parse_config(text, source=path)
+        reason = f"not UTF-8 text: byte {data[error.start]:#04x}"
+        raise ConfigError(path, reason, before.count(b"\n") + 1, column) from None
 
 
 def format_config(config: ModelConfig) -> str:

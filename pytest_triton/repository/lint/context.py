@@ -1,0 +1,140 @@
+"""What a check looks at: one model with its files, inside its repository."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_triton.repository.config import CONFIG_NAME, ModelConfig, new_config
+from pytest_triton.repository.layout import ModelDirectory
+from pytest_triton.repository.lint.catalogue import rule
+from pytest_triton.repository.lint.finding import Edit, Finding, Severity
+from pytest_triton.repository.positions import FieldPath, Located, Position, Span
+
+
+@dataclass(frozen=True, slots=True)
+class LintOptions:
+    """What the findings depend on besides the files."""
+
+    #: Triton's release, e.g. "24.07"; empty: any, and what only some have is told as such.
+    release: str = ""
+    #: Milliseconds that an answer may take; 0: not known. A queue delay must stay below it.
+    latency_budget_ms: float = 0.0
+    #: GPUs of the machine that will serve; None: not known.
+    gpus: int | None = None
+    #: Rule -> severity, or "off".
+    severities: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class LintedModel:
+    """One model: its configuration as far as it can be read, and its directory."""
+
+    name: str
+    #: The model's directory; for a configuration alone, the directory that it lies in.
+    path: Path
+    #: What findings call that directory: relative to what is linted, empty for itself.
+    shown: str
+    #: None when only a configuration is linted: nothing is said about other files then.
+    directory: ModelDirectory | None
+    #: config.pbtxt as text; empty when there is none or it is not text.
+    text: str = ""
+    located: Located = field(default_factory=lambda: Located(new_config()))
+    #: Whether there is a config.pbtxt that could be read as text.
+    configured: bool = False
+    #: Name of the configuration's file, other than config.pbtxt when that was given.
+    config_name: str = CONFIG_NAME
+    repository: LintedRepository | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def config(self) -> ModelConfig:
+        """The configuration; what could not be read is unset in it."""
+        return self.located.config
+
+    @property
+    def sound(self) -> bool:
+        """Whether the configuration was read to its end, without any mistake in it."""
+        return self.configured and not self.located.mistakes
+
+    @property
+    def readable(self) -> bool:
+        """Whether the configuration was read to its end; unknown fields were stepped over."""
+        return self.configured and not any(
+            mistake.kind == "syntax" for mistake in self.located.mistakes
+        )
+
+    @property
+    def options(self) -> LintOptions:
+        """The options of the run."""
+        return self.repository.options if self.repository else LintOptions()
+
+    def shown_file(self, relative: str = "") -> str:
+        """What a finding calls a file of this model; by default its configuration."""
+        return "/".join(part for part in (self.shown, relative or self.config_name) if part)
+
+    def report(
+        self,
+        identity: str,
+        message: str,
+        where: FieldPath | Position = (),
+        *,
+        fix: str = "",
+        edits: tuple[Edit, ...] = (),
+        file: str = "",
+        severity: Severity | None = None,
+    ) -> None:
+        """Add a finding: ``where`` is a field of the configuration, or a position in ``file``.
+
+        ``file`` is relative to the model's directory, by default its configuration.
+        """
+        position = where if isinstance(where, Position) else self.located.at(*where)
+        if file:
+            position = where if isinstance(where, Position) else Position(1, 1)
+        self.findings.append(
+            Finding(
+                rule=identity,
+                severity=severity or rule(identity).severity,
+                file=self.shown_file(file),
+                line=position.line,
+                column=position.column,
+                message=message,
+                fix=fix,
+                edits=edits,
+                model=self.name,
+            )
+        )
+
+    def span(self, *path: str | int) -> Span | None:
+        """Where the file sets this field; None when it does not."""
+        return self.located.span(*path)
+
+    def replacing(self, path: FieldPath, text: str) -> tuple[Edit, ...]:
+        """The edit that gives a field another value; none when the file does not set it."""
+        span = self.located.span(*path)
+        return (Edit(span.value, span.end, text),) if span else ()
+
+    def removing(self, path: FieldPath) -> tuple[Edit, ...]:
+        """The edit that takes a whole field out; none when the file does not set it."""
+        span = self.located.span(*path)
+        return (Edit(span.start, span.end, ""),) if span else ()
+
+    def appending(self, text: str) -> tuple[Edit, ...]:
+        """The edit that adds lines at the end of the configuration."""
+        lines = self.text.split("\n")
+        end = Position(len(lines), len(lines[-1]) + 1)
+        return (Edit(end, end, text if lines[-1] == "" else f"\n{text}"),)
+
+
+@dataclass(slots=True)
+class LintedRepository:
+    """Every model of a repository; a single model or configuration is one with one model."""
+
+    path: Path
+    models: dict[str, LintedModel]
+    options: LintOptions
+    #: Whether the whole repository is there: only then a model that is missing is missing.
+    whole: bool = True
+    #: Findings that belong to no model.
+    findings: list[Finding] = field(default_factory=list)

@@ -1,0 +1,111 @@
+"""Lint a repository, one model, or one configuration."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pytest_triton.errors import Misused
+from pytest_triton.releases import RELEASES
+from pytest_triton.repository.config import CONFIG_NAME, ConfigError, read_text
+from pytest_triton.repository.layout import list_models, model_directory
+from pytest_triton.repository.lint.context import LintedModel, LintedRepository, LintOptions
+from pytest_triton.repository.lint.finding import SEVERITIES, Finding, Severity
+from pytest_triton.repository.lint.registry import checks
+from pytest_triton.repository.positions import Position, locate
+
+
+@dataclass(frozen=True, slots=True)
+class LintResult:
+    """Everything that was found, in the order of files and lines."""
+
+    findings: tuple[Finding, ...]
+    #: Names of the models that were looked at.
+    models: tuple[str, ...]
+
+    def count(self, severity: Severity) -> int:
+        """How many findings have this severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """The findings that Triton refuses, or that make it serve something wrong."""
+        return tuple(finding for finding in self.findings if finding.severity == "error")
+
+
+def lint(path: Path | str, options: LintOptions | None = None) -> LintResult:
+    """Look at a model repository, a model's directory, or a configuration file.
+
+    A directory is a model when it holds a config.pbtxt, or version directories alone. For a
+    configuration alone nothing is said of model files or other models. Raises Misused when
+    there is nothing at ``path`` or the release is not known; whatever the files say is a
+    finding.
+    """
+    path, options = Path(path), options or LintOptions()
+    if options.release and options.release not in RELEASES.values():
+        raise Misused(f"there is no Triton release {options.release!r}", "e.g. 24.07")
+    repository = _open(path, options)
+    for registered in checks():
+        for model in repository.models.values():
+            if model.readable or not registered.needs_config:
+                registered.function(model)
+    found = [*repository.findings]
+    for model in repository.models.values():
+        found += model.findings
+    return LintResult(tuple(_ordered(found, options)), tuple(repository.models))
+
+
+def _open(path: Path, options: LintOptions) -> LintedRepository:
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        raise Misused(f"{path}: {error.strerror}", "name a repository or a config.pbtxt") from None
+    repository = LintedRepository(path, {}, options)
+    if not stat.S_ISDIR(kind):
+        repository.whole = False
+        model = LintedModel(
+            path.parent.resolve().name, path.parent, "", None, config_name=path.name
+        )
+        _read(model, repository)
+        return repository
+    if _is_model(path):
+        repository.whole = False
+        name = path.resolve().name
+        _read(LintedModel(name, path, "", replace(model_directory(path), name=name)), repository)
+        return repository
+    for directory in list_models(path):
+        _read(LintedModel(directory.name, directory.path, directory.name, directory), repository)
+    return repository
+
+
+def _is_model(path: Path) -> bool:
+    return (path / CONFIG_NAME).exists()
+
+
+def _read(model: LintedModel, repository: LintedRepository) -> None:
+    model.repository = repository
+    repository.models[model.name] = model
+    file = model.path / model.config_name
+    if not file.exists() and not file.is_symlink():
+        return
+    try:
+        model.text = read_text(file)
+    except ConfigError as error:
+        position = Position(max(error.line, 1), max(error.column, 1))
+        model.report("CFG001", error.reason, position)
+        return
+    model.configured = True
+    model.located = locate(model.text)
+
+
+def _ordered(findings: list[Finding], options: LintOptions) -> list[Finding]:
+    """By file and line, once each, with the severities that were asked for."""
+    kept = []
+    for finding in dict.fromkeys(findings):
+        severity = options.severities.get(finding.rule, finding.severity)
+        if severity in SEVERITIES:
+            kept.append(replace(finding, severity=severity))
+    return sorted(
+        kept, key=lambda f: (f.file, f.line, f.column, SEVERITIES.index(f.severity), f.rule)
+    )
