@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from pytest_triton.errors import Misused
 from pytest_triton.repository.lint.finding import SEVERITIES, Severity
 
 if sys.version_info >= (3, 11):
@@ -52,3 +54,30 @@ def rules() -> Mapping[str, Rule]:
 def rule(identity: str) -> Rule:
     """One rule. Raises KeyError."""
     return rules()[identity]
+
+
+def nearest(name: str) -> list[str]:
+    """Rules that somebody could have meant, the nearest first."""
+    wanted = name.upper()
+    family = wanted.rstrip("0123456789")
+    close = difflib.get_close_matches(wanted, rules(), n=4, cutoff=0.6)
+    return close or [one for one in rules() if one.rstrip("0123456789") == family][:4]
+
+
+def families() -> tuple[str, ...]:
+    """The letters that ids begin with, in the order of the files."""
+    return tuple(dict.fromkeys(identity.rstrip("0123456789") for identity in rules()))
+
+
+def matching(name: str) -> tuple[str, ...]:
+    """The rules that a rule's id or a family stands for. Raises Misused."""
+    wanted = name.strip().upper()
+    if wanted in rules():
+        return (wanted,)
+    if wanted in families():
+        return tuple(one for one in rules() if one.rstrip("0123456789") == wanted)
+    near = nearest(wanted)
+    raise Misused(
+        f"there is no lint rule or family {name.strip()!r}",
+        f"did you mean {', '.join(near)}?" if near else "see  pytest-triton lint --list",
+    )

@@ -25,6 +25,8 @@ class LintOptions:
     gpus: int | None = None
     #: Rule -> severity, or "off".
     severities: Mapping[str, str] = field(default_factory=dict)
+    #: Whether comments of a configuration may switch rules off.
+    suppressions: bool = True
 
 
 @dataclass(slots=True)
@@ -136,5 +138,7 @@ class LintedRepository:
     options: LintOptions
     #: Whether the whole repository is there: only then a model that is missing is missing.
     whole: bool = True
+    #: What to read instead of these files: configurations that are not written yet.
+    texts: Mapping[Path, str] = field(default_factory=dict)
     #: Findings that belong to no model.
     findings: list[Finding] = field(default_factory=list)

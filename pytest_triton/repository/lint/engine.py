@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pytest_triton.repository.layout import list_models, model_directory
 from pytest_triton.repository.lint.context import LintedModel, LintedRepository, LintOptions
 from pytest_triton.repository.lint.finding import SEVERITIES, Finding, Severity
 from pytest_triton.repository.lint.registry import checks
+from pytest_triton.repository.lint.suppress import suppress
 from pytest_triton.repository.positions import Position, locate
 
 
@@ -34,34 +36,40 @@ class LintResult:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
 
-def lint(path: Path | str, options: LintOptions | None = None) -> LintResult:
+def lint(
+    path: Path | str,
+    options: LintOptions | None = None,
+    *,
+    texts: Mapping[Path, str] | None = None,
+) -> LintResult:
     """Look at a model repository, a model's directory, or a configuration file.
 
     A directory is a model when it holds a config.pbtxt, or version directories alone. For a
-    configuration alone nothing is said of model files or other models. Raises Misused when
+    configuration alone nothing is said of model files or other models. ``texts`` are read
+    instead of the configurations at these paths. Raises Misused when
     there is nothing at ``path`` or the release is not known; whatever the files say is a
     finding.
     """
     path, options = Path(path), options or LintOptions()
     if options.release and options.release not in RELEASES.values():
         raise Misused(f"there is no Triton release {options.release!r}", "e.g. 24.07")
-    repository = _open(path, options)
+    repository = _open(path, options, texts or {})
     for registered in checks():
         for model in repository.models.values():
             if model.readable or not registered.needs_config:
                 registered.function(model)
     found = [*repository.findings]
     for model in repository.models.values():
-        found += model.findings
+        found += suppress(model) if options.suppressions else model.findings
     return LintResult(tuple(_ordered(found, options)), tuple(repository.models))
 
 
-def _open(path: Path, options: LintOptions) -> LintedRepository:
+def _open(path: Path, options: LintOptions, texts: Mapping[Path, str]) -> LintedRepository:
     try:
         kind = path.stat().st_mode
     except OSError as error:
         raise Misused(f"{path}: {error.strerror}", "name a repository or a config.pbtxt") from None
-    repository = LintedRepository(path, {}, options)
+    repository = LintedRepository(path, {}, options, texts=texts)
     if not stat.S_ISDIR(kind):
         repository.whole = False
         model = LintedModel(
@@ -90,7 +98,8 @@ def _read(model: LintedModel, repository: LintedRepository) -> None:
     if not file.exists() and not file.is_symlink():
         return
     try:
-        model.text = read_text(file)
+        text = repository.texts.get(file)
+        model.text = read_text(file) if text is None else text
     except ConfigError as error:
         position = Position(max(error.line, 1), max(error.column, 1))
         model.report("CFG001", error.reason, position)
