@@ -16,8 +16,8 @@ from pytest_triton.backends.zygote import install
 from pytest_triton.errors import ToolError
 from pytest_triton.launch.cache import CACHE_VARIABLE, cache_root, locked, whole_directory
 from pytest_triton.launch.overlay import Overlay, compile_tree
-from pytest_triton.launch.screened import unsafe
 from pytest_triton.launch.store import Server
+from pytest_triton.repository.names import unsafe
 
 _MARKER = ".complete"
 #: Directories that are kept whatever their age, and seconds that the others are kept.

@@ -23,9 +23,9 @@ from pytest_triton.launch.ports import HOST, reserve
 from pytest_triton.launch.ready import wait_ready
 from pytest_triton.launch.regions import region_prefix
 from pytest_triton.launch.remembered import screen_remembered
-from pytest_triton.launch.screened import unsafe
 from pytest_triton.launch.store import DEFAULT_RELEASE, find_server
 from pytest_triton.launch.supervised import Supervised
+from pytest_triton.repository.names import unsafe
 
 Progress = Callable[[str], None]
 #: Times that a boot is repeated because somebody else took one of its ports meanwhile.

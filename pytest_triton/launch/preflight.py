@@ -21,13 +21,13 @@ from pytest_triton.launch.overlay import (
     libpython_directory,
     overlay,
 )
-from pytest_triton.launch.screened import unsafe
 from pytest_triton.launch.store import (
     DEFAULT_RELEASE,
     find_server,
     glibc_version,
     installed_servers,
 )
+from pytest_triton.repository.names import unsafe
 
 GROUP = "embedded server"
 PYTHONS = ("3.10", "3.11", "3.12")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.launch.complete import completes_itself, grace_of, is_complete
-from pytest_triton.launch.screened import Screened, unsafe
+from pytest_triton.launch.screened import Screened
 from pytest_triton.repository.config import ConfigError, read_config
 from pytest_triton.repository.layout import ModelDirectory, list_models
+from pytest_triton.repository.names import unsafe
 
 #: Backends whose instances are stub processes.
 STUB_BACKENDS = ("python", "pytorch")
