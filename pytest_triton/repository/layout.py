@@ -23,6 +23,8 @@ class ModelDirectory:
     versions: tuple[int, ...]
     #: Directories that Triton ignores as versions, with the reason.
     ignored: tuple[tuple[str, str], ...]
+    #: Why it cannot be listed; empty when it can.
+    unreadable: str = ""
 
     @property
     def config_path(self) -> Path:
@@ -39,26 +41,37 @@ def list_models(repository: Path | str) -> tuple[ModelDirectory, ...]:
     found = []
     with os.scandir(repository) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if _is_directory(entry):
                 found.append(model_directory(Path(entry.path)))
     return tuple(sorted(found, key=lambda model: model.name))
 
 
 def model_directory(path: Path) -> ModelDirectory:
-    """The versions of one model: numeric names without a leading zero."""
+    """The versions of one model: numeric names without a leading zero. Never raises OSError."""
     versions: list[int] = []
     ignored: list[tuple[str, str]] = []
-    with os.scandir(path) as entries:
-        for entry in entries:
-            if not entry.is_dir() or entry.name in _RESERVED:
-                continue
-            if not (entry.name.isascii() and entry.name.isdigit()):
-                ignored.append((entry.name, "not a number"))
-            elif len(entry.name) > 1 and entry.name.startswith("0"):
-                ignored.append((entry.name, "leading zero"))
-            else:
-                versions.append(int(entry.name))
+    try:
+        entries = list(os.scandir(path))
+    except OSError as error:
+        return ModelDirectory(path.name, path, (), (), error.strerror or str(error))
+    for entry in entries:
+        if not _is_directory(entry) or entry.name in _RESERVED:
+            continue
+        if not (entry.name.isascii() and entry.name.isdigit()):
+            ignored.append((entry.name, "not a number"))
+        elif len(entry.name) > 1 and entry.name.startswith("0"):
+            ignored.append((entry.name, "leading zero"))
+        else:
+            versions.append(int(entry.name))
     return ModelDirectory(path.name, path, tuple(sorted(versions)), tuple(sorted(ignored)))
+
+
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    """Also a link to one; a link that turns in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def repository_sha256(repository: Path | str) -> str:

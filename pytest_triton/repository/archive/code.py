@@ -1,14 +1,21 @@
 """What TorchScript code names: devices, files, layers that train, operators of other libraries.
 
-Found by pattern, line by line: the code of an archive is printed by torch in one fixed form.
+Found by pattern: torch prints the code of an archive in one fixed form. Every pattern is bounded,
+and so is what is kept: the text may have been written to waste time and memory.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
-_DEVICE = re.compile(r'^( *).*?torch\.device\("([^"\n]{1,40})"\)', re.MULTILINE)
+#: Different names of one kind that are kept.
+_MOST = 1000
+_DEVICE = re.compile(r'\btorch\.device\("([^"\n]{1,40})"\)')
+#: Characters of a line before a call that are looked at for its indentation.
+_LINE = 4000
 #: Operators that read or write files by name, or reach the network.
 _HOSTILE = re.compile(
     r"\b(?:torch|ops\.aten)\.(from_file|save)\(|(?<![\w.])(?:ops\.prim\.)?"
@@ -16,11 +23,11 @@ _HOSTILE = re.compile(
 )
 #: Calls of layers that do something else in training; with a literal True they always do.
 _DROPOUT = re.compile(
-    r"\btorch\.((?:feature_)?(?:alpha_)?dropout)_?\([^\n]*?(, True)?\)\s*$", re.MULTILINE
+    r"\btorch\.((?:feature_)?(?:alpha_)?dropout)_?\([^\n]{0,300}?(, True)?\) {0,4}$", re.MULTILINE
 )
-_BATCH_NORM = re.compile(r"\btorch\.(batch_norm|instance_norm)\((?:[^,\n]+, ){5}(True|\w+), ")
+_BATCH_NORM = re.compile(r"\btorch\.(batch_norm|instance_norm)\((?:[^,\n]{1,100}, ){5}(True|\w+), ")
 #: Operators of libraries that torch itself does not have.
-_CUSTOM = re.compile(r"\bops\.(\w+)\.(\w+)\(")
+_CUSTOM = re.compile(r"\bops\.(\w{1,80})\.(\w{1,80})\(")
 _OWN_NAMESPACES = frozenset(
     [
         "aten", "prim", "prims", "quantized", "_quantized", "quantized_decomposed", "sparse",
@@ -28,7 +35,7 @@ _OWN_NAMESPACES = frozenset(
         "c10d", "rngprims", "cuda", "metal", "vulkan", "xnnpack",
     ]
 )  # fmt: skip
-_SETSTATE = re.compile(r"^  def (__setstate__)\(", re.MULTILINE)
+_SETSTATE = re.compile(r"^  def __setstate__\(", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -43,32 +50,51 @@ class Seen:
 
     def look(self, text: str) -> None:
         """Take in one record of code."""
-        for indent, device in _DEVICE.findall(text):
-            self.devices[device] = self.devices.get(device, False) or len(indent) <= 4
-        for pair in _HOSTILE.findall(text):
-            self.hostile["".join(pair)] = None
-        self.hostile.update(dict.fromkeys(_SETSTATE.findall(text)))
-        for layer, literal in _DROPOUT.findall(text):
-            self.layers[layer] = self.layers.get(layer, False) or bool(literal)
-        for layer, literal in _BATCH_NORM.findall(text):
-            self.layers[layer] = self.layers.get(layer, False) or literal == "True"
-        for space, operator in _CUSTOM.findall(text):
-            if space not in _OWN_NAMESPACES:
-                self.custom[f"{space}::{operator}"] = None
+        for found in _DEVICE.finditer(text):
+            if len(self.devices) < _MOST:
+                always = _indent(text, found.start()) <= 4
+                self.devices[found[1]] = self.devices.get(found[1], False) or always
+        for found in _HOSTILE.finditer(text):
+            self.hostile[found[1] or found[2]] = None
+        if _SETSTATE.search(text):
+            self.hostile["__setstate__"] = None
+        for found in _DROPOUT.finditer(text):
+            self.layers[found[1]] = self.layers.get(found[1], False) or bool(found[2])
+        for found in _BATCH_NORM.finditer(text):
+            self.layers[found[1]] = self.layers.get(found[1], False) or found[2] == "True"
+        for found in _CUSTOM.finditer(text):
+            if found[1] not in _OWN_NAMESPACES and len(self.custom) < _MOST:
+                self.custom[f"{found[1]}::{found[2]}"] = None
         self.changes = self.changes or _changes_buffers(text)
+
+
+def _indent(text: str, at: int) -> int:
+    """Blanks before the statement at a place; many where its line is too long to tell."""
+    line = text.rfind("\n", max(0, at - _LINE), at) + 1
+    if line == 0 and at > _LINE:
+        return _LINE
+    return len(text[line : line + 100]) - len(text[line : line + 100].lstrip(" "))
 
 
 def _changes_buffers(text: str) -> bool:
     """Does code outside of branches assign, or change in place, what a class calls a buffer?"""
-    buffers = {
-        name
-        for names in re.findall(r"^  __buffers__ = \[([^\]\n]*)\]", text, re.MULTILINE)
-        for name in re.findall(r'"(\w+)"', names)
-    }
+    buffers = set(_first(_names(text)))
     if not buffers:
         return False
-    if buffers.intersection(re.findall(r"^    self\.(\w+) = ", text, re.MULTILINE)):
+    assigned = re.finditer(r"^    self\.(\w{1,80}) = ", text, re.MULTILINE)
+    if any(found[1] in buffers for found in assigned):
         return True
-    read = dict(re.findall(r"^    (\w+) = self\.(\w+)$", text, re.MULTILINE))
-    changed = re.findall(r"^    .{0,200}?\w_\((\w+)\b", text, re.MULTILINE)
-    return any(read.get(name) in buffers for name in changed)
+    local = re.finditer(r"^    (\w{1,80}) = self\.(\w{1,80})$", text, re.MULTILINE)
+    read = set(_first(found[1] for found in local if found[2] in buffers))
+    changed = re.finditer(r"^    [^\n]{0,200}?\w_\((\w{1,80})\b", text, re.MULTILINE)
+    return any(found[1] in read for found in changed)
+
+
+def _names(text: str) -> Iterator[str]:
+    for line in re.finditer(r"^  __buffers__ = \[([^\]\n]*)\]", text, re.MULTILINE):
+        for name in re.finditer(r'"(\w{1,80})"', line[1]):
+            yield name[1]
+
+
+def _first(names: Iterator[str]) -> Iterator[str]:
+    return islice(names, 10 * _MOST)

@@ -8,6 +8,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -23,7 +24,7 @@ from pytest_triton.repository.archive.signature import (
 from pytest_triton.repository.archive.zipped import BrokenArchive, Records
 
 #: Bytes of code that are unpacked, all records of one archive together.
-MAX_CODE_BYTES = 32 * 1024 * 1024
+MAX_CODE_BYTES = 16 * 1024 * 1024
 #: Records of code that are opened.
 MAX_CODE_RECORDS = 10_000
 #: The class of the root object stands at the very beginning of data.pkl.
@@ -148,7 +149,8 @@ def _with_code(archive: Archive, records: Records) -> Archive:
     if (found := re.search(r"^  def forward\(", body, re.MULTILINE)) is None:
         return replace(archive, no_forward=True)
     try:
-        signature = parse_header(body[found.start() : header_end(body, found.start())])
+        header = body[found.start() : header_end(body, found.start())]
+        signature = parse_header(header.encode("latin-1").decode("utf-8", "replace"))
     except BadHeader as error:
         raise BrokenArchive(str(error)) from None
     results = _results(signature.returns, records)
@@ -188,7 +190,8 @@ def _record_of(module: str) -> str:
 
 
 def _text(records: Records, name: str, limit: int) -> str:
-    return records.read(name, limit).decode("utf-8", "replace")
+    # One byte a character, whatever it holds.
+    return records.read(name, limit).decode("latin-1")
 
 
 def _code(records: Records) -> Iterator[str]:
@@ -226,9 +229,10 @@ def _results(returns: Type, records: Records) -> tuple[Type, ...]:
     if not body.startswith(f"class {name}(NamedTuple):"):
         return (returns,)
     found = []
-    for line in re.findall(r"^  \w+ : ([^\n=]+)", body, re.MULTILINE)[:1000]:
+    members = re.finditer(r"^  \w+ : ([^\n=]{1,1000})", body, re.MULTILINE)
+    for member in islice(members, 1000):
         try:
-            found.append(parse_header(f"def forward(self) -> {line[:1000]}:").returns)
+            found.append(parse_header(f"def forward(self) -> {member[1]}:").returns)
         except BadHeader:
             return (returns,)
     return tuple(found)
