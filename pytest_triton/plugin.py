@@ -21,6 +21,7 @@ from pytest_triton.settings import Settings, SettingsError, resolve
 MODULES = (
     "pytest_triton.fixtures.server",
     "pytest_triton.fixtures.models",
+    "pytest_triton.fixtures.lint",
     "pytest_triton.fixtures.measure",
     "pytest_triton.reports.terminal",
     "pytest_triton.reports.html",

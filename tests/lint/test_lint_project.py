@@ -54,7 +54,7 @@ def test_the_nearest_file_that_says_something(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, table: str, said: str) -> None:
-    with pytest.raises(Misused, match="pyproject.toml|no lint rule") as caught:
+    with pytest.raises(Misused, match=r"pyproject\.toml|no lint rule") as caught:
         project(tmp_path, table)
     assert said in str(caught.value)
 

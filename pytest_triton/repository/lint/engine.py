@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pytest_triton.errors import Misused
+from pytest_triton.errors import Findings, Misused
 from pytest_triton.releases import RELEASES
 from pytest_triton.repository.config import CONFIG_NAME, ConfigError, read_text
 from pytest_triton.repository.layout import list_models, model_directory
 from pytest_triton.repository.lint.context import LintedModel, LintedRepository, LintOptions
-from pytest_triton.repository.lint.finding import SEVERITIES, Finding, Severity
+from pytest_triton.repository.lint.finding import SEVERITIES, Finding, Severity, told
 from pytest_triton.repository.lint.registry import checks
 from pytest_triton.repository.lint.suppress import suppress
 from pytest_triton.repository.positions import Position, locate
@@ -34,6 +34,19 @@ class LintResult:
     def errors(self) -> tuple[Finding, ...]:
         """The findings that Triton refuses, or that make it serve something wrong."""
         return tuple(finding for finding in self.findings if finding.severity == "error")
+
+    def require(self, max: Severity | None = "warning") -> LintResult:
+        """Fail with a table of everything that is worse than ``max``; None tolerates nothing.
+
+        Raises Findings, which is an AssertionError; returns itself, to be looked at further.
+        """
+        tolerated = SEVERITIES[SEVERITIES.index(max) :] if max else ()
+        wrong = [finding for finding in self.findings if finding.severity not in tolerated]
+        if wrong:
+            lines = [told(finding) for finding in wrong]
+            lines.append(f"explain one with  pytest-triton lint --explain {wrong[0].rule}")
+            raise Findings("\n".join(lines))
+        return self
 
 
 def lint(

@@ -69,6 +69,13 @@ class Finding:
         return data
 
 
+def told(finding: Finding) -> str:
+    """A finding as lines for a person: place, severity, rule, message, and what to write."""
+    place = f"{finding.file}:{finding.line}:{finding.column}"
+    line = f"{place} {finding.severity} {finding.rule} {finding.message}"
+    return line + (f"\n    → {finding.fix}" if finding.fix else "")
+
+
 def apply_edits(text: str, edits: tuple[Edit, ...]) -> str:
     """The text with every edit carried out. Raises ValueError when two of them overlap."""
     starts = [0]
