@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -13,36 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton.deployment import Deployment
+from pytest_triton.own_models import (
+    BROKEN,
+    CONTROLLED,
+    CUSTOM,
+    CUSTOM_CONFIG,
+    FAILING,
+    write_disposable,
+    write_polled,
+)
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_triton.launch.supervised import Supervised
     from pytest_triton.subject import Subject
 
-BROKEN = "pytest_triton_broken"
-FAILING = "pytest_triton_failing"
-
-_CONFIG = """
-backend: "python"
-max_batch_size: 0
-input [ { name: "IN" data_type: TYPE_INT32 dims: [ 1 ] } ]
-output [ { name: "OUT" data_type: TYPE_INT32 dims: [ 1 ] } ]
-instance_group [ { kind: KIND_CPU count: 1 } ]
-"""
-_BROKEN = """
-class TritonPythonModel:
-    def initialize(self, args):
-        raise RuntimeError("this model is broken on purpose")
-
-    def execute(self, requests):
-        raise RuntimeError("never reached")
-"""
-# Raised, not returned: Triton counts an error that a response carries as a success.
-_FAILING = """
-class TritonPythonModel:
-    def execute(self, requests):
-        raise RuntimeError("this model fails on purpose")
-"""
+#: First release whose --model-config-name was tried (23.10 has no such flag).
+CUSTOM_CONFIG_SINCE = "24.07"
+#: Seconds between two looks of a server that polls its repository; less than 1 is not possible.
+POLL_SECONDS = 1
 
 
 class ServerFactory:
@@ -116,10 +104,10 @@ class ServerFactory:
         return self(deployment.repository, (smallest_model(deployment),))
 
     def disposable(self, deployment: Deployment) -> tuple[Deployment, str]:
-        """A server for clauses that leave a trace, and the name of its healthy model.
+        """A server for clauses that leave a trace, and the name of the subject's model on it.
 
-        Beside the smallest model of ``deployment`` it has one that fails to load and one
-        whose every request fails.
+        Beside the smallest model of ``deployment`` it has those of
+        :func:`~pytest_triton.own_models.write_disposable`.
         """
         from pytest_triton.repository.config import is_complete
         from pytest_triton.served import disk_config
@@ -127,12 +115,21 @@ class ServerFactory:
         assert deployment.repository is not None
         model = smallest_model(deployment)
         repository = self._scratch / f"disposable-{self._count}"
-        shutil.copytree(deployment.repository / model, repository / model)
-        write_python_model(repository / BROKEN, _BROKEN)
-        write_python_model(repository / FAILING, _FAILING)
+        write_disposable(repository, deployment.repository / model)
         # The broken model is no reason for the launcher to try again with auto-complete.
         complete = is_complete(disk_config(repository / model))
-        return self(repository, tolerant=True, auto_complete=False if complete else None), model
+        release = deployment.release or ""
+        named = release[:1].isdigit() and release >= CUSTOM_CONFIG_SINCE
+        flags = (f"--model-config-name={CUSTOM_CONFIG}",) if named else ()
+        auto = False if complete else None
+        return self(repository, tolerant=True, auto_complete=auto, server_args=flags), model
+
+    def polled(self) -> tuple[Deployment, Path]:
+        """A server that polls its repository, which holds models of ours, and that repository."""
+        repository = self._scratch / f"polled-{self._count}"
+        write_polled(repository)
+        flags = ("--model-control-mode=poll", f"--repository-poll-secs={POLL_SECONDS}")
+        return self(repository, auto_complete=False, server_args=flags), repository
 
     def __enter__(self) -> ServerFactory:
         return self
@@ -146,20 +143,15 @@ class ServerFactory:
 
 @dataclass(frozen=True, slots=True)
 class Disposable:
-    """A server of ours that may be left in any state: three models, one broken, one failing."""
+    """A server of ours that may be left in any state; its models are in own_models."""
 
     subject: Subject
     model: str
     broken: str = BROKEN
     failing: str = FAILING
-
-
-def write_python_model(directory: Path, source: str, config: str = _CONFIG) -> None:
-    """A model of the python backend, one INT32 in and one out unless ``config`` says else."""
-    version = directory / "1"
-    version.mkdir(parents=True)
-    (directory / "config.pbtxt").write_text(f'name: "{directory.name}"{config}', "utf-8")
-    (version / "model.py").write_text(source, "utf-8")
+    #: Under both of these names ``tell`` of :mod:`~pytest_triton.reloading` gets an answer.
+    controlled: str = CONTROLLED
+    custom: str = CUSTOM
 
 
 def smallest_model(deployment: Deployment) -> str:

@@ -21,10 +21,6 @@ from pytest_triton.repository.config import (
 )
 from pytest_triton.repository.layout import file_sha256, model_directory
 
-#: Fields that Triton rewrites on purpose: alternative spellings of the same thing.
-_REWRITTEN = frozenset({"platform", "backend", "version_policy", "instance_group"})
-
-
 #: What protobuf's reader of JSON lets through for values that it did not expect.
 _UNREADABLE = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, RecursionError)
 
@@ -40,7 +36,8 @@ def parse_served(config: Mapping[str, Any], *, strict: bool = False) -> ModelCon
         message = json_format.ParseDict(
             dict(config), new_config(), ignore_unknown_fields=not strict
         )
-        inputs_of(message), outputs_of(message)  # numbers that are no data type
+        for entry in (*message.input, *message.output):
+            entry.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number[entry.data_type]
     except (json_format.ParseError, *_UNREADABLE) as error:
         raise SubjectFault(f"the served configuration is no ModelConfig: {error}") from None
     return message
@@ -152,71 +149,3 @@ def model_file_digests(directory: Path, versions: Sequence[str]) -> dict[str, st
         )
         digests[version] = " ".join(file_sha256(path).hex()[:16] for path in files)
     return digests
-
-
-def unset_fields(wanted: ModelConfig, served: ModelConfig, where: str = "") -> list[str]:
-    """Fields that ``wanted`` sets and that ``served`` has otherwise; one line each."""
-    lines: list[str] = []
-    for descriptor, value in wanted.ListFields():
-        path = f"{where}{descriptor.name}"
-        found = getattr(served, descriptor.name)
-        if descriptor.message_type and descriptor.message_type.GetOptions().map_entry:
-            lines += _map_entries(value, found, path)
-        elif _repeated(descriptor):
-            lines += _elements(value, found, path, bool(descriptor.message_type))
-        elif descriptor.message_type:
-            if not served.HasField(descriptor.name):
-                lines.append(f"{path} is set on disk and absent in the served configuration")
-            else:
-                lines += unset_fields(value, found, f"{path}.")
-        elif value != found and not (path in _REWRITTEN and not found):
-            lines.append(f"{path} is {value!r} on disk and {found!r} in the served configuration")
-    return lines
-
-
-def _repeated(descriptor: Any) -> bool:
-    repeated = getattr(descriptor, "is_repeated", None)
-    return bool(repeated) if repeated is not None else descriptor.label == descriptor.LABEL_REPEATED
-
-
-def _map_entries(wanted: Any, served: Any, path: str) -> list[str]:
-    lines: list[str] = []
-    for key in wanted:
-        if key not in served:
-            lines.append(f"{path}[{key!r}] is set on disk and absent in the served configuration")
-        elif hasattr(wanted[key], "ListFields"):
-            lines += unset_fields(wanted[key], served[key], f"{path}[{key!r}].")
-        elif wanted[key] != served[key]:
-            lines.append(f"{path}[{key!r}] is {wanted[key]!r} on disk, {served[key]!r} served")
-    return lines
-
-
-def _elements(wanted: Any, served: Any, path: str, messages: bool) -> list[str]:
-    if path == "instance_group":
-        return _instance_groups(wanted, served)
-    if len(wanted) != len(served):
-        return [f"{path} has {len(wanted)} elements on disk and {len(served)} served"]
-    lines: list[str] = []
-    for index, (one, two) in enumerate(zip(wanted, served, strict=True)):
-        if messages:
-            lines += unset_fields(one, two, f"{path}[{index}].")
-        elif one != two:
-            lines.append(f"{path}[{index}] is {one!r} on disk and {two!r} served")
-    return lines
-
-
-def _instance_groups(wanted: Any, served: Any) -> list[str]:
-    """Triton splits and names groups by device; the number of instances has to stay."""
-    if len(wanted) == len(served):
-        lines: list[str] = []
-        for index, (one, two) in enumerate(zip(wanted, served, strict=True)):
-            if one.count and one.count != two.count:
-                lines.append(
-                    f"instance_group[{index}].count is {one.count} on disk, {two.count} served"
-                )
-            if one.kind and one.kind != two.kind:
-                lines.append(
-                    f"instance_group[{index}].kind is {one.kind} on disk, {two.kind} served"
-                )
-        return lines
-    return [f"instance_group has {len(wanted)} elements on disk and {len(served)} served"]

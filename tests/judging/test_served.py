@@ -1,4 +1,4 @@
-"""A configuration on disk against the one that is served: what is lost, and what is not."""
+"""Configurations and metadata of an endpoint: what they mean, and what is none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from pytest_triton.served import (
     model_file_digests,
     parse_served,
     policy_versions,
-    unset_fields,
     well_formed,
     wrong_types,
 )
@@ -45,67 +44,6 @@ model_warmup [ {
 response_cache { enable: true }
 model_transaction_policy { decoupled: false }
 """
-
-
-def _served(**changes: Any) -> Any:
-    """As Triton serves it: everything, and defaults filled in."""
-    return parse_served({**to_plain(parse_config(DISK)), "backend": "pytorch", **changes})
-
-
-def _lost(**changes: Any) -> list[str]:
-    return unset_fields(parse_config(DISK), _served(**changes))
-
-
-def test_what_triton_adds_is_no_loss() -> None:
-    assert _lost() == []
-    assert unset_fields(parse_config('name: "m"'), _served()) == []
-    assert _lost(runtime="x", metric_tags={"t": "u", "more": "m"}, platform="") == []
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "told"),
-    [
-        ("max_batch_size", 4, "max_batch_size is 8 on disk and 4"),
-        ("default_model_filename", "", "default_model_filename is 'net.pt'"),
-        ("platform", "onnxruntime_onnx", "platform is 'pytorch_libtorch' on disk"),
-        ("input", [], "input has 1 elements on disk and 0 served"),
-        ("input", [{"name": "A", "data_type": "TYPE_FP16", "dims": [3, -1], "optional": True,
-                    "reshape": {"shape": [3]}}], "input[0].data_type is"),
-        ("input", [{"name": "A", "data_type": "TYPE_FP32", "dims": [3, 4], "optional": True,
-                    "reshape": {"shape": [3]}}], "input[0].dims[1] is -1 on disk and 4"),
-        ("input", [{"name": "A", "data_type": "TYPE_FP32", "dims": [3, -1], "optional": True}],
-         "input[0].reshape is set on disk and absent"),
-        ("output", [{"name": "B", "data_type": "TYPE_INT64", "dims": [2]}], "output[0].label_filename"),
-        ("version_policy", {"latest": {"num_versions": 1}}, "version_policy.specific is set"),
-        ("version_policy", {"specific": {"versions": [1]}}, "version_policy.specific.versions has 2"),
-        ("instance_group", [{"kind": "KIND_CPU", "count": 1}] * 2, "instance_group[0].count is 2"),
-        ("instance_group", [{"kind": "KIND_GPU", "count": 2}, {"kind": "KIND_CPU", "count": 1}],
-         "instance_group[0].kind is"),
-        ("instance_group", [{"kind": "KIND_CPU", "count": 2}], "instance_group has 2 elements"),
-        ("dynamic_batching", None, "dynamic_batching is set on disk and absent"),
-        ("dynamic_batching", {"preferred_batch_size": [4, 8]}, "max_queue_delay_microseconds is 100"),
-        ("optimization", {"priority": "PRIORITY_MAX"}, "optimization.input_pinned_memory is set"),
-        ("parameters", {}, "parameters['P'] is set on disk and absent"),
-        ("parameters", {"P": {"string_value": "x"}}, "parameters['P'].string_value is 'v'"),
-        ("metric_tags", {"t": "x"}, "metric_tags['t'] is 'u' on disk, 'x' served"),
-        ("cc_model_filenames", {}, "cc_model_filenames['7.5'] is set"),
-        ("model_warmup", [], "model_warmup has 1 elements"),
-        ("response_cache", {"enable": False}, "response_cache.enable is True"),
-        ("model_transaction_policy", None, "model_transaction_policy is set"),
-    ],
-)  # fmt: skip
-def test_every_kind_of_loss_is_found(field: str, value: Any, told: str) -> None:
-    lines = _lost(**{field: value})
-    assert len(lines) == 1
-    assert told in lines[0]
-
-
-def test_instance_groups_without_a_count_or_kind_may_be_filled_in() -> None:
-    wanted = parse_config("instance_group [ { } ]")
-    served = parse_served(
-        {"instance_group": [{"name": "m", "kind": "KIND_GPU", "gpus": [0], "count": 1}]}
-    )
-    assert unset_fields(wanted, served) == []
 
 
 @pytest.mark.parametrize(
