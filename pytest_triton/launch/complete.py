@@ -69,6 +69,8 @@ def _sources(model: ModelDirectory) -> list[str]:
     for version in model.versions:
         for path in sorted(model.version_path(version).glob("*.py")):
             try:
+                if not path.is_file():  # a fifo would wait for its writer for ever
+                    raise IsADirectoryError(path)
                 with path.open("rb") as file:
                     found.append(file.read(MAX_SOURCE).decode("utf-8", "replace"))
             except OSError:

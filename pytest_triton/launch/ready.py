@@ -43,7 +43,9 @@ def wait_ready(
         if listens(ports.http):
             try:
                 if request(ports.http, "GET", "/v2/health/live")[0] == 200:
-                    index = json.loads(request(ports.http, "POST", "/v2/repository/index")[1])
+                    body = request(ports.http, "POST", "/v2/repository/index")[1]
+                    # A directory's name that is no UTF-8 comes back as it is.
+                    index = json.loads(body.decode("utf-8", "surrogateescape"))
                     if not any(_loading(item, models) for item in index):
                         break
                 else:

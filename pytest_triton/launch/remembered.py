@@ -21,7 +21,14 @@ _CONFIG, _MAX_CONFIG = "config.pbtxt", 4 * 1024 * 1024
 _KEPT = 500
 #: The code that decides: other code, other findings.
 _CODE = tuple(
-    Path(__file__).with_name(name) for name in ("screen.py", "screened.py", "complete.py")
+    Path(__file__).parents[1] / name
+    for name in (
+        "launch/screen.py",
+        "launch/screened.py",
+        "launch/complete.py",
+        "repository/names.py",
+        "repository/layout.py",
+    )
 )
 
 
@@ -61,9 +68,11 @@ def _key(repository: Path, models: Sequence[str] | None) -> str:
     digest.update(repr(None if models is None else tuple(models)).encode())
     for model in sorted(entry for entry in repository.iterdir() if entry.is_dir()):
         digest.update(b"\0model\0" + os.fsencode(model.name))
-        with contextlib.suppress(OSError), (model / _CONFIG).open("rb") as config:
-            text = config.read(_MAX_CONFIG + 1)
-            digest.update(b"\0config\0" + len(text).to_bytes(8, "little") + text)
+        # A fifo would wait for its writer for ever.
+        if (model / _CONFIG).is_file():
+            with contextlib.suppress(OSError), (model / _CONFIG).open("rb") as config:
+                text = config.read(_MAX_CONFIG + 1)
+                digest.update(b"\0config\0" + len(text).to_bytes(8, "little") + text)
         for entry in sorted(model.iterdir()):
             digest.update(b"\0entry\0" + os.fsencode(entry.name))
             if not entry.is_dir():

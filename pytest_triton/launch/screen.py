@@ -8,14 +8,22 @@ stub over one that is not ASCII.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_triton.launch.complete import completes_itself, grace_of, is_complete
 from pytest_triton.launch.screened import Screened
-from pytest_triton.repository.config import ConfigError, read_config
+from pytest_triton.repository.config import (
+    MAX_CONFIG_BYTES,
+    ConfigError,
+    new_config,
+    read_config,
+    selected_versions,
+)
 from pytest_triton.repository.layout import ModelDirectory, list_models
 from pytest_triton.repository.names import unsafe
 
@@ -83,7 +91,11 @@ def backend_of(model: ModelDirectory, config: Any) -> str:
 
 def _text(model: ModelDirectory) -> str:
     try:
-        return model.config_path.read_text("utf-8", "replace")
+        # A fifo would wait for its writer for ever.
+        if not model.config_path.is_file():
+            return ""
+        with model.config_path.open("rb") as file:
+            return file.read(MAX_CONFIG_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
 
@@ -112,23 +124,17 @@ def _hang(model: ModelDirectory, config: Any, backend: str) -> str:
         )
     for version in loaded_versions(model, config):
         path = model.version_path(version) / file
-        if not path.exists():
+        if not os.path.exists(path):
             what = "leads nowhere" if path.is_symlink() else "is missing"
             return f"Triton hangs on it: Python model file {path} {what}"
+        if stat.S_ISFIFO(path.stat().st_mode):
+            return f"Triton hangs on it: Python model file {path} is a fifo"
     return ""
 
 
 def loaded_versions(model: ModelDirectory, config: Any) -> tuple[int, ...]:
     """The versions that the version policy admits."""
-    if config is None or not config.HasField("version_policy"):
-        return model.versions[-1:]
-    policy = config.version_policy
-    if policy.HasField("all"):
-        return model.versions
-    if policy.HasField("specific"):
-        return tuple(version for version in model.versions if version in policy.specific.versions)
-    count = policy.latest.num_versions if policy.HasField("latest") else 1
-    return model.versions[-max(1, int(count)) :]
+    return selected_versions(new_config() if config is None else config, model.versions)
 
 
 def _propagate(
