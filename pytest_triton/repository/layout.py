@@ -41,7 +41,7 @@ def list_models(repository: Path | str) -> tuple[ModelDirectory, ...]:
     found = []
     with os.scandir(repository) as entries:
         for entry in entries:
-            if _is_directory(entry):
+            if is_directory(entry):
                 found.append(model_directory(Path(entry.path)))
     return tuple(sorted(found, key=lambda model: model.name))
 
@@ -55,18 +55,23 @@ def model_directory(path: Path) -> ModelDirectory:
     except OSError as error:
         return ModelDirectory(path.name, path, (), (), error.strerror or str(error))
     for entry in entries:
-        if not _is_directory(entry) or entry.name in _RESERVED:
+        if not is_directory(entry) or entry.name in _RESERVED:
             continue
-        if not (entry.name.isascii() and entry.name.isdigit()):
-            ignored.append((entry.name, "not a number"))
-        elif len(entry.name) > 1 and entry.name.startswith("0"):
+        if is_version(entry.name):
+            versions.append(int(entry.name))
+        elif entry.name.isascii() and entry.name.isdigit() and entry.name.startswith("0"):
             ignored.append((entry.name, "leading zero"))
         else:
-            versions.append(int(entry.name))
+            ignored.append((entry.name, "not a number"))
     return ModelDirectory(path.name, path, tuple(sorted(versions)), tuple(sorted(ignored)))
 
 
-def _is_directory(entry: os.DirEntry[str]) -> bool:
+def is_version(name: str) -> bool:
+    """Whether Triton takes a directory of this name for a version."""
+    return name.isascii() and name.isdigit() and (name == "0" or not name.startswith("0"))
+
+
+def is_directory(entry: os.DirEntry[str]) -> bool:
     """Also a link to one; a link that turns in a circle is none."""
     try:
         return entry.is_dir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pytest_triton.repository.config import CONFIG_NAME, ModelConfig, new_config
 from pytest_triton.repository.layout import ModelDirectory
@@ -42,6 +43,8 @@ class LintedModel:
     directory: ModelDirectory | None
     #: config.pbtxt as text; empty when there is none or it is not text.
     text: str = ""
+    #: The first byte of config.pbtxt that is no UTF-8; those bytes are replaced in ``text``.
+    undecodable: Position | None = None
     located: Located = field(default_factory=lambda: Located(new_config()))
     #: Whether there is a config.pbtxt that could be read as text.
     configured: bool = False
@@ -49,6 +52,8 @@ class LintedModel:
     config_name: str = CONFIG_NAME
     repository: LintedRepository | None = None
     findings: list[Finding] = field(default_factory=list)
+    #: What checks have read of the files and share.
+    memory: dict[str, Any] = field(default_factory=dict)
 
     @property
     def config(self) -> ModelConfig:
@@ -103,7 +108,7 @@ class LintedModel:
                 column=position.column,
                 message=message,
                 fix=fix,
-                edits=edits,
+                edits=() if self.undecodable else edits,
                 model=self.name,
             )
         )
@@ -142,3 +147,25 @@ class LintedRepository:
     texts: Mapping[Path, str] = field(default_factory=dict)
     #: Findings that belong to no model.
     findings: list[Finding] = field(default_factory=list)
+
+    def report(
+        self,
+        identity: str,
+        message: str,
+        file: str,
+        *,
+        fix: str = "",
+        severity: Severity | None = None,
+    ) -> None:
+        """Add a finding about a file or directory that belongs to no model."""
+        self.findings.append(
+            Finding(
+                rule=identity,
+                severity=severity or rule(identity).severity,
+                file=file,
+                line=1,
+                column=1,
+                message=message,
+                fix=fix,
+            )
+        )

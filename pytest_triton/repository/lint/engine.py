@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,12 +10,13 @@ from pathlib import Path
 
 from pytest_triton.errors import Findings, Misused
 from pytest_triton.releases import RELEASES
-from pytest_triton.repository.config import CONFIG_NAME, ConfigError, read_text
-from pytest_triton.repository.layout import list_models, model_directory
+from pytest_triton.repository.config import CONFIG_NAME, ConfigError, EncodingError, read_text
+from pytest_triton.repository.layout import is_directory, is_version, list_models, model_directory
 from pytest_triton.repository.lint.context import LintedModel, LintedRepository, LintOptions
 from pytest_triton.repository.lint.finding import SEVERITIES, Finding, Severity, told
 from pytest_triton.repository.lint.registry import checks
 from pytest_triton.repository.lint.suppress import suppress
+from pytest_triton.repository.names import printable
 from pytest_triton.repository.positions import Position, locate
 
 
@@ -68,18 +70,19 @@ def lint(
         raise Misused(f"there is no Triton release {options.release!r}", "e.g. 24.07")
     repository = _open(path, options, texts or {})
     for registered in checks():
-        for model in repository.models.values():
-            if model.readable or not registered.needs_config:
-                registered.function(model)
+        registered.run(repository)
     found = [*repository.findings]
     for model in repository.models.values():
         found += suppress(model) if options.suppressions else model.findings
-    return LintResult(tuple(_ordered(found, options)), tuple(repository.models))
+    names = tuple(printable(name) for name in repository.models)
+    return LintResult(tuple(_ordered(found, options)), names)
 
 
 def _open(path: Path, options: LintOptions, texts: Mapping[Path, str]) -> LintedRepository:
     try:
         kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            os.listdir(path)
     except OSError as error:
         raise Misused(f"{path}: {error.strerror}", "name a repository or a config.pbtxt") from None
     repository = LintedRepository(path, {}, options, texts=texts)
@@ -101,18 +104,27 @@ def _open(path: Path, options: LintOptions, texts: Mapping[Path, str]) -> Linted
 
 
 def _is_model(path: Path) -> bool:
-    return (path / CONFIG_NAME).exists()
+    """A model, not a repository: a config.pbtxt at the root of a repository makes it none."""
+    below = [entry for entry in os.scandir(path) if is_directory(entry)]
+    numbers = any(is_version(entry.name) for entry in below)
+    configured = any(os.path.lexists(Path(entry.path) / CONFIG_NAME) for entry in below)
+    if os.path.lexists(path / CONFIG_NAME):
+        return numbers or not configured
+    return numbers and not configured
 
 
 def _read(model: LintedModel, repository: LintedRepository) -> None:
     model.repository = repository
     repository.models[model.name] = model
     file = model.path / model.config_name
-    if not file.exists() and not file.is_symlink():
+    if file not in repository.texts and not os.path.lexists(file):
         return
     try:
         text = repository.texts.get(file)
         model.text = read_text(file) if text is None else text
+    except EncodingError as error:
+        model.text = read_text(file, errors="replace")
+        model.undecodable = Position(error.line, error.column)
     except ConfigError as error:
         position = Position(max(error.line, 1), max(error.column, 1))
         model.report("CFG001", error.reason, position)
@@ -127,7 +139,16 @@ def _ordered(findings: list[Finding], options: LintOptions) -> list[Finding]:
     for finding in dict.fromkeys(findings):
         severity = options.severities.get(finding.rule, finding.severity)
         if severity in SEVERITIES:
-            kept.append(replace(finding, severity=severity))
+            kept.append(
+                replace(
+                    finding,
+                    severity=severity,
+                    file=printable(finding.file),
+                    message=printable(finding.message),
+                    fix=printable(finding.fix),
+                    model=printable(finding.model),
+                )
+            )
     return sorted(
         kept, key=lambda f: (f.file, f.line, f.column, SEVERITIES.index(f.severity), f.rule)
     )
