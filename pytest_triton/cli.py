@@ -18,6 +18,7 @@ USAGE = 2
 COMMANDS = {
     "doctor": "what this machine has, and what it lacks",
     "explain": "what a clause asks for, and how to run it alone",
+    "init": "a repository to start from, for a PyTorch module or a HuggingFace directory",
     "lint": "what is wrong with a model repository, before a server starts",
     "render": "report.json as an HTML page",
     "serve": "a real Triton in the foreground, without Docker",

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_triton.errors import ToolError
+from pytest_triton.errors import Misused
 from pytest_triton.repository.sidecar import ExportRecord, Tensors
 from pytest_triton.repository.tensors import TensorSpec
 
 
-class ExportRefused(ToolError):
+class ExportRefused(Misused):
     """The module cannot be exported, or what came out does not answer as the module does."""
 
 
@@ -38,13 +38,21 @@ class Case:
     inputs: Tensors
 
 
-class Exporter(Protocol):
-    """Turns a module in memory into a file that a Triton backend loads."""
+#: A further proof, given the exported file as a function of named arrays; raises ExportRefused.
+Proof = Callable[[Callable[[Tensors], Mapping[str, Any]]], None]
 
-    #: "torchscript", …
+
+class Exporter(Protocol):
+    """Turns a module in memory into a file that a Triton backend loads.
+
+    One implementation for each file format; :mod:`pytest_triton.export.formats` finds it.
+    """
+
+    #: "torchscript", …: what the side-car calls it, and what it is found by.
     format: str
-    #: The backend's default file name.
+    #: The backend's default file name, and the platform that config.pbtxt names.
     file_name: str
+    platform: str
 
     def export(
         self,
@@ -57,6 +65,7 @@ class Exporter(Protocol):
         seed: int,
         rtol: float,
         atol: float,
+        proof: Proof | None = None,
     ) -> ExportRecord:
         """Write ``path`` with its side-car and golden file beside it.
 

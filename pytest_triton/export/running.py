@@ -28,13 +28,13 @@ def argument_order(module: Any, inputs: Sequence[TensorSpec]) -> list[str]:
         arguments = [argument.name for argument in module.forward.schema.arguments[1:]]
     if all(name in arguments for name in names):
         return sorted(names, key=arguments.index)
-    indices = _indices(names)
-    if indices is not None:
-        return [name for _, name in sorted(zip(indices, names, strict=True))]
+    numbers = indices(names)
+    if numbers is not None:
+        return [name for _, name in sorted(zip(numbers, names, strict=True))]
     return names
 
 
-def _indices(names: Sequence[str]) -> list[int] | None:
+def indices(names: Sequence[str]) -> list[int] | None:
     """The index behind the first ``__`` of every name, or None if one has none."""
     suffixes = [name.partition("__")[1:] for name in names]
     if all(mark and (not digits or digits.isdecimal()) for mark, digits in suffixes):
@@ -92,7 +92,7 @@ def evaluator(
     """The module as a function of named arrays. Raises ExportRefused on outputs that are not."""
     names = [tensor.name for tensor in outputs]
     # OUTPUT__1 is the second of the tuple wherever it is declared.
-    positions = _indices(names) or list(range(len(names)))
+    positions = indices(names) or list(range(len(names)))
 
     def evaluate(inputs: Tensors) -> dict[str, np.ndarray]:
         values = flat(module(*arguments(inputs, order, device)))

@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from pytest_triton.export.cases import untraced_cases
 from pytest_triton.export.devices import device_constants, lift_devices
-from pytest_triton.export.interface import Case, ExportRefused, Signature
+from pytest_triton.export.interface import Case, ExportRefused, Proof, Signature
+from pytest_triton.export.naming import check_forward
 from pytest_triton.export.parity import prove, prove_rows
 from pytest_triton.export.running import (
+    Evaluate,
     argument_order,
     arguments,
-    array_of,
     device_of,
     evaluation,
     evaluator,
-    flat,
     seeded,
 )
 from pytest_triton.export.sources import strip_sources
+from pytest_triton.export.variants import (
+    CANDIDATES,
+    Progress,
+    VariantName,
+    choose,
+    described,
+    measure,
+    not_possible,
+    surroundings,
+    unproven,
+    vary,
+)
 from pytest_triton.repository.layout import file_sha256
-from pytest_triton.repository.sidecar import ExportRecord, Tensors, write_sidecar
-from pytest_triton.repository.tensors import TensorSpec, datatype_of
+from pytest_triton.repository.sidecar import (
+    ExportRecord,
+    GoldenCase,
+    Parity,
+    Tensors,
+    Variant,
+    write_sidecar,
+)
 
 Method = Literal["trace", "script"]
 
@@ -37,24 +54,37 @@ TRACED = "traced"
 _UNSUPPORTED = frozenset({"UINT16", "UINT32", "UINT64", "BF16", "BYTES"})
 
 
+@dataclass(slots=True)
+class _Made:
+    """One variant of the file: where it lies, and loaded as the server will load it."""
+
+    path: Path
+    loaded: Any
+
+
 class TorchScriptExporter:
-    """The exporter of ``model.pt`` files; see :func:`export_torchscript` for the arguments."""
+    """The exporter of ``model.pt`` files; ``export_torchscript`` explains the arguments."""
 
     format = "torchscript"
     file_name = "model.pt"
+    platform = "pytorch_libtorch"
 
     def __init__(
         self,
         method: Method = "trace",
         *,
-        freeze: bool = False,
+        variant: VariantName | Literal["fastest"] = "plain",
+        measured: bool = False,
         keep_devices: bool = False,
         keep_sources: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         self.method = method
-        self.freeze = freeze
+        self.variant = variant
+        self.measured = measured or variant == "fastest"
         self.keep_devices = keep_devices
         self.keep_sources = keep_sources
+        self._say = progress or (lambda text: None)
 
     def export(
         self,
@@ -67,6 +97,8 @@ class TorchScriptExporter:
         seed: int = 0,
         rtol: float = 1e-4,
         atol: float = 1e-5,
+        proof: Proof | None = None,
+        adapted: Sequence[str] = (),
     ) -> ExportRecord:
         """Write the file, prove it, write its side-car; see :class:`Exporter`."""
         import torch
@@ -77,7 +109,7 @@ class TorchScriptExporter:
                     f"tensor {tensor.name!r}: Triton's PyTorch backend has no {tensor.datatype}",
                     "convert inside the module, for example to INT64 or FP32",
                 )
-        jit: Any = torch.jit
+        cases = [Case(TRACED, example), *(cases or untraced_cases(signature, example, seed=seed))]
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
             # The file's name becomes part of its contents: the same name, the same bytes.
@@ -92,29 +124,37 @@ class TorchScriptExporter:
             warnings.simplefilter("ignore")
             order = argument_order(module, signature.inputs)
             device = device_of(module)
-            made = Path(work) / path.name
-            saved = made if self.keep_sources else Path(work) / "saved" / path.name
-            saved.parent.mkdir(exist_ok=True)
-            jit.save(self._compile(module, example, order), str(saved))
-            if not self.keep_sources:
-                strip_sources(saved, made)
-            # What is proven is the file, loaded as the server will load it.
-            loaded = jit.load(str(made), map_location=device)
+            self._say(f"{'tracing' if self.method == 'trace' else 'scripting'} the module")
+            compiled = self._compile(module, example, order)
+            first: VariantName = "plain" if self.variant == "fastest" else self.variant
+            made = {first: self._write(compiled, first, Path(work), path.name, device)}
+            naming = check_forward(made[first].loaded, order, signature)
             eager = evaluator(module, order, signature.outputs, device)
-            parity, golden = prove(
-                eager,
-                evaluator(loaded, order, signature.outputs, device),
-                [
-                    Case(TRACED, example),
-                    *(cases or untraced_cases(signature, example, seed=seed)),
-                ],
-                signature,
-                traced=TRACED if self.method == "trace" else "",
-                rtol=rtol,
-                atol=atol,
-            )
+
+            def proven(candidate: _Made) -> tuple[tuple[Parity, ...], list[GoldenCase]]:
+                """What is proven is the file, loaded as the server will load it."""
+                exported = evaluator(candidate.loaded, order, signature.outputs, device)
+                found = self._prove(eager, exported, cases, signature, rtol=rtol, atol=atol)
+                if proof is not None:
+                    proof(exported)
+                return found
+
+            self._say(f"proving {len(cases)} cases against eager")
+            parity, golden = proven(made[first])
             prove_rows(eager, golden, signature, rtol=rtol, atol=atol)
-            made.replace(path)
+            chosen, variants = first, tuple[Variant, ...]()
+            if self.measured:
+                variants = self._measure(
+                    compiled, made, Path(work), path.name, example, order, signature, device, seed
+                )
+            if self.variant == "fastest" and (best := choose(variants)) != first:
+                try:
+                    parity, golden = proven(made[best])
+                    chosen = best
+                except ExportRefused as refusal:
+                    variants = unproven(variants, best, refusal.message)
+            made[chosen].path.replace(path)
+        loaded = made[chosen].loaded
         record = ExportRecord(
             format=self.format,
             inputs=signature.inputs,
@@ -130,12 +170,31 @@ class TorchScriptExporter:
             sha256=file_sha256(path).hex(),
             torch_version=str(torch.__version__),
             method=self.method,
-            frozen=self.freeze,
+            frozen=chosen != "plain",
+            variant=chosen,
+            variants=variants,
+            measured_on=surroundings(device) if variants else "",
+            platform=self.platform,
+            naming=naming,
+            adapted=tuple(adapted),
             schema=str(loaded.forward.schema),
             device_constants=device_constants(loaded),
             parameters=sum(parameter.numel() for parameter in module.parameters()),
         )
         return write_sidecar(path.parent, record, golden)
+
+    def _prove(
+        self,
+        eager: Evaluate,
+        exported: Evaluate,
+        cases: Sequence[Case],
+        signature: Signature,
+        *,
+        rtol: float,
+        atol: float,
+    ) -> tuple[tuple[Parity, ...], list[GoldenCase]]:
+        traced = TRACED if self.method == "trace" else ""
+        return prove(eager, exported, cases, signature, traced=traced, rtol=rtol, atol=atol)
 
     def _compile(self, module: Any, example: Tensors, order: Sequence[str]) -> Any:
         import torch
@@ -143,113 +202,79 @@ class TorchScriptExporter:
         jit: Any = torch.jit
         try:
             if self.method == "script":
-                scripted = jit.script(module)
-            else:
-                # check_trace compares on the traced sizes only; prove() does more.
-                tensors = tuple(arguments(example, order, device_of(module)))
-                traced = jit.trace(module, tensors, check_trace=False)
-                scripted = traced if self.keep_devices else lift_devices(traced)
-            return jit.freeze(scripted) if self.freeze else scripted
+                return jit.script(module)
+            # check_trace compares on the traced sizes only; prove() does more.
+            tensors = tuple(arguments(example, order, device_of(module)))
+            traced = jit.trace(module, tensors, check_trace=False)
+            return traced if self.keep_devices else lift_devices(traced)
         except Exception as error:
-            text = str(error).strip().splitlines()
             other = "trace" if self.method == "script" else "script"
             raise ExportRefused(
-                f"torch.jit.{self.method} refuses the module: {text[0] if text else error!r}",
+                f"torch.jit.{self.method} refuses the module: {_first_line(error)}",
                 f"try method={other!r}, or wrap the module so that forward takes and returns "
                 "tensors only",
             ) from error
 
+    def _write(
+        self, compiled: Any, name: VariantName, work: Path, file_name: str, device: Any
+    ) -> _Made:
+        """One variant as a file. Raises ExportRefused when torch cannot make or write it."""
+        try:
+            return self._saved(vary(compiled, name), work / name, file_name, device)
+        except Exception as error:
+            if name != "plain":
+                remedy = "export without it (the plain file)"
+            elif "Python function call" in str(error):
+                remedy = "the module calls a torch.autograd.Function: use plain operations instead"
+            else:
+                remedy = "wrap the module so that forward takes and returns tensors only"
+            raise ExportRefused(
+                f"torch cannot write the {name} file: {_first_line(error)}", remedy
+            ) from error
 
-def export_torchscript(
-    module: Any,
-    examples: Tensors,
-    *,
-    path: Path | str,
-    inputs: Sequence[TensorSpec] | None = None,
-    outputs: Sequence[TensorSpec] | None = None,
-    max_batch_size: int = 8,
-    axes: Mapping[str, tuple[int, int]] | None = None,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    cases: Sequence[Case] = (),
-    method: Method = "trace",
-    freeze: bool = False,
-    keep_devices: bool = False,
-    keep_sources: bool = False,
-    seed: int = 0,
-    rtol: float | None = None,
-    atol: float | None = None,
-) -> ExportRecord:
-    """Export ``module`` to ``path`` (a file, or a version directory) and prove that it is right.
+    def _saved(self, module: Any, folder: Path, file_name: str, device: Any) -> _Made:
+        import torch
 
-    ``examples`` is one request: name -> array, with the batch dimension first unless
-    ``max_batch_size`` is 0. Names are arguments of forward(), or ``<name>__<index>``, or in
-    the order of the arguments. ``inputs`` and ``outputs`` are derived from the examples when
-    they are not given: every dimension behind the batch is then fixed, and outputs are called
-    ``OUTPUT__0``, ``OUTPUT__1``, …. A dimension that varies is a named axis in a TensorSpec,
-    with its smallest and largest size in ``axes``. ``ranges`` limits the values that are
-    drawn for the proof ([low, high)); ``cases`` replaces them. A trace's devices are lifted
-    to those of the inputs unless ``keep_devices``. The file names and lines of your source
-    stay out of the file, so that the same module gives the same bytes wherever it is
-    exported; ``keep_sources`` leaves them in, and an operation that fails in the server then
-    quotes your source. ``rtol`` and ``atol`` are what an answer
-    may differ by; by default 1e-4 and 1e-5, for half precision 1e-2 and 1e-3.
+        jit: Any = torch.jit
+        (folder / "saved").mkdir(parents=True)
+        made = folder / file_name
+        saved = made if self.keep_sources else folder / "saved" / file_name
+        jit.save(module, str(saved))
+        if not self.keep_sources:
+            strip_sources(saved, made)
+            saved.unlink()
+        return _Made(made, jit.load(str(made), map_location=device))
 
-    Raises ExportRefused, leaving no file behind, when the file does not answer as the
-    module does on batch sizes and axis sizes that were not traced, or when rows of one
-    batch change each other's answers.
-    """
-    path = Path(path)
-    if path.suffix == "":
-        path = path / TorchScriptExporter.file_name
-    examples = {name: np.asarray(value) for name, value in examples.items()}
-    lead = 1 if max_batch_size > 0 else 0
-    if inputs is None:
-        inputs = [TensorSpec(n, datatype_of(v), v.shape[lead:]) for n, v in examples.items()]
-    missing = [tensor.name for tensor in inputs if tensor.name not in examples]
-    if missing:
-        raise ExportRefused(f"no example for {', '.join(missing)}", "add it to examples")
-    if outputs is None:
-        outputs = _derived_outputs(module, examples, inputs, lead, vary=bool(axes), seed=seed)
-    signature = Signature(
-        tuple(inputs), tuple(outputs), max_batch_size, dict(axes or {}), dict(ranges or {})
-    )
-    half = any(tensor.datatype == "FP16" for tensor in (*inputs, *outputs))
-    exporter = TorchScriptExporter(
-        method, freeze=freeze, keep_devices=keep_devices, keep_sources=keep_sources
-    )
-    return exporter.export(
-        module,
-        examples,
-        path,
-        signature=signature,
-        cases=cases,
-        seed=seed,
-        rtol=(1e-2 if half else 1e-4) if rtol is None else rtol,
-        atol=(1e-3 if half else 1e-5) if atol is None else atol,
-    )
+    def _measure(
+        self,
+        compiled: Any,
+        made: dict[VariantName, _Made],
+        work: Path,
+        file_name: str,
+        example: Tensors,
+        order: Sequence[str],
+        signature: Signature,
+        device: Any,
+        seed: int,
+    ) -> tuple[Variant, ...]:
+        """Every variant against the plain file; what can be made is left in ``made``."""
+        if "plain" not in made:
+            made["plain"] = self._write(compiled, "plain", work, file_name, device)
+        found: list[Variant] = []
+        for name in CANDIDATES:
+            try:
+                if name not in made:
+                    made[name] = self._saved(vary(compiled, name), work / name, file_name, device)
+                plain, other = made["plain"].loaded, made[name].loaded
+                entries = measure(plain, other, name, example, order, signature, device, seed=seed)
+            except Exception as error:
+                entries = [not_possible(name, signature, error)]
+            for entry in entries:
+                self._say(f"measured {described(entry)}")
+            found += entries
+        return tuple(found)
 
 
-def _derived_outputs(
-    module: Any,
-    examples: Tensors,
-    inputs: Sequence[TensorSpec],
-    lead: int,
-    *,
-    vary: bool,
-    seed: int,
-) -> list[TensorSpec]:
-    """Specs of what forward returns; with named axes one example cannot tell what is fixed."""
-    import torch
-
-    with evaluation(module), torch.no_grad(), seeded(seed):
-        order = argument_order(module, inputs)
-        values = flat(module(*arguments(examples, order, device_of(module))))
-    arrays = [array_of(value) for value in values]
-    return [
-        TensorSpec(
-            f"OUTPUT__{index}",
-            datatype_of(array),
-            (-1,) * (array.ndim - lead) if vary else array.shape[lead:],
-        )
-        for index, array in enumerate(arrays)
-    ]
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else repr(error)

@@ -11,7 +11,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -26,6 +26,8 @@ GOLDEN_NAME = "golden.npz"
 SCHEMA_VERSION = 1
 #: Bytes, unpacked. A side-car may come with a repository that is not ours.
 MAX_SIDECAR_BYTES, MAX_GOLDEN_BYTES = 4 << 20, 256 << 20
+#: What is written at most: large logits would fill the disk; the first case is always kept.
+MAX_WRITTEN_BYTES = 32 << 20
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -43,6 +45,28 @@ class Parity:
     max_rel: float
     #: Whether the trace was recorded on these very sizes.
     traced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What freezing or optimising the file was measured to bring, at one batch size."""
+
+    #: "frozen" or "optimized".
+    name: str
+    #: Rows of every call; 0 when the model does not batch.
+    batch: int
+    #: "faster", "slower", "no difference", or "not possible".
+    verdict: str
+    #: Median time of a call over that of the plain file (below 1: faster), 95 % interval.
+    ratio: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    #: Median milliseconds of a call of the plain file.
+    plain_ms: float = 0.0
+    #: Pairs of measurements, taken in turn.
+    pairs: int = 0
+    #: Why it is not possible.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +103,25 @@ class ExportRecord:
     torch_version: str = ""
     method: str = ""
     frozen: bool = False
+    #: "plain", "frozen" or "optimized": what the file is.
+    variant: str = "plain"
+    #: What config.pbtxt says, e.g. "pytorch_libtorch".
+    platform: str = ""
+    #: What the variants were measured to bring; empty: not measured, nothing is claimed.
+    variants: tuple[Variant, ...] = ()
+    #: Where they were measured: processor, threads, torch, load.
+    measured_on: str = ""
+    #: How the backend finds the inputs: "arguments", "index" or "order".
+    naming: str = ""
+    #: What stands between the module and the file: outputs chosen, types converted.
+    adapted: tuple[str, ...] = ()
+    transformers_version: str = ""
+    #: A HuggingFace model: its class, task, and what was chosen for it (attention, pooling, …).
+    architecture: str = ""
+    task: str = ""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    #: Labels of the classes, in their order.
+    labels: tuple[str, ...] = ()
     #: forward() as TorchScript prints it.
     schema: str = ""
     #: Devices that are written into the graph; empty means that it runs on any.
@@ -115,8 +158,12 @@ class ExportRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExportRecord:
-        """The inverse of :meth:`to_json`. Raises KeyError, TypeError or ValueError."""
-        values = {key: value for key, value in data.items() if key != "schema_version"}
+        """The inverse of :meth:`to_json`. Raises KeyError, TypeError or ValueError.
+
+        What a later version added is left out.
+        """
+        known = {entry.name for entry in fields(cls)}
+        values = {key: value for key, value in data.items() if key in known}
         skip = 1 if data["max_batch_size"] > 0 else 0
         for kind in ("inputs", "outputs"):
             values[kind] = tuple(
@@ -132,14 +179,20 @@ class ExportRecord:
         values["axes"] = {name: (a["low"], a["high"]) for name, a in data["axes"].items()}
         values["ranges"] = {name: (a["low"], a["high"]) for name, a in data["ranges"].items()}
         values["parity"] = tuple(Parity(**entry) for entry in data["parity"])
-        values["device_constants"] = tuple(data["device_constants"])
+        values["variants"] = tuple(Variant(**entry) for entry in data.get("variants", ()))
+        for kind in ("device_constants", "adapted", "labels"):
+            values[kind] = tuple(data.get(kind, ()))
         return cls(**values)
 
 
 def write_sidecar(
     directory: Path, record: ExportRecord, cases: Sequence[GoldenCase]
 ) -> ExportRecord:
-    """Write both files; returns the record with the checksum of the golden outputs in it."""
+    """Write both files; returns the record with the checksum of the golden outputs in it.
+
+    Cases beyond MAX_WRITTEN_BYTES are left out of the golden file.
+    """
+    cases = _small_enough(cases)
     record = replace(record, golden_sha256=golden_sha256(cases))
     arrays: dict[str, Any] = {}
     for case in cases:
@@ -150,11 +203,29 @@ def write_sidecar(
     temporary = golden.with_name(f".{os.getpid()}.{golden.name}")
     np.savez(temporary, **arrays)
     temporary.replace(golden)
+    write_record(directory, record)
+    return record
+
+
+def write_record(directory: Path, record: ExportRecord) -> None:
+    """Write the side-car alone, so that no reader sees half of it."""
     sidecar = directory / SIDECAR_NAME
     temporary = sidecar.with_name(f".{os.getpid()}.{sidecar.name}")
-    temporary.write_text(json.dumps(record.to_json(), indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(record.to_json(), indent=1, ensure_ascii=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(sidecar)
-    return record
+
+
+def _small_enough(cases: Sequence[GoldenCase]) -> list[GoldenCase]:
+    """The cases in their order, without those that would make the file too large."""
+    kept: list[GoldenCase] = []
+    written = 0
+    for case in cases:
+        size = sum(value.nbytes for value in (*case.inputs.values(), *case.outputs.values()))
+        if not kept or written + size <= MAX_WRITTEN_BYTES:
+            kept.append(case)
+            written += size
+    return kept
 
 
 def read_sidecar(directory: Path) -> ExportRecord | None:

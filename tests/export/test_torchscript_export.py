@@ -128,7 +128,7 @@ def test_named_axes_vary_in_the_proof(tmp_path: Path, method, freeze) -> None:
         freeze=freeze,
     )
     assert {proof.axes["n"] for proof in record.parity} == {1, 5, 33, 64}
-    assert record.outputs[0].shape == (-1,)
+    assert record.outputs[0].shape == (1,)
     assert record.frozen is freeze
 
 
@@ -149,8 +149,8 @@ def test_a_trace_asks_its_input_for_the_device(tmp_path: Path) -> None:
         pytest.param(BakesTheBatch(), {}, "fails on batch|is float32|differs", id="batch"),
         pytest.param(BakesABranch(), {}, "differs by", id="branch"),
         pytest.param(MixesRows(), {}, "rows of a batch influence each other", id="rows"),
-        pytest.param(Half(), {}, "returns torch.bfloat16", id="bf16"),
-        pytest.param(Dictionary(), {}, "forward returns dict", id="dict"),
+        pytest.param(Half(), {"method": "script"}, "returns torch.bfloat16", id="bf16"),
+        pytest.param(Dictionary(), {"method": "script"}, "forward returns dict", id="dict"),
         pytest.param(
             Linear(), {"outputs": [TensorSpec("y", "FP64", (2,))]}, "declared FP64", id="type"
         ),

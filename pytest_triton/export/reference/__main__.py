@@ -17,7 +17,7 @@ from typing import Any
 
 from pytest_triton.errors import ToolError
 from pytest_triton.export.reference import MODELS, reference_model
-from pytest_triton.repository.sidecar import SIDECAR_NAME
+from pytest_triton.repository.sidecar import write_record
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
             directory.mkdir(parents=True, exist_ok=True)
             record = reference_model(name).export(directory, version, options.seed)
             record = replace(record, model=name, version=version)
-            (directory / SIDECAR_NAME).write_text(json.dumps(record.to_json(), indent=1) + "\n")
+            write_record(directory, record)
             say(event="done", model=name, version=version, at=at, of=len(work))
     except ToolError as error:
         say(event="error", message=error.message, remedy=error.remedy)

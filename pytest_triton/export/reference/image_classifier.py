@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from pytest_triton.export.function import export_torchscript
 from pytest_triton.export.reference import model_seed
 from pytest_triton.export.reference.eager import evaluate_module
 from pytest_triton.export.running import seeded
-from pytest_triton.export.torchscript import export_torchscript
 from pytest_triton.repository.sidecar import ExportRecord, Tensors
 from pytest_triton.repository.tensors import TensorSpec
 

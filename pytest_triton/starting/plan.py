@@ -1,0 +1,106 @@
+"""What init is going to do: the name, the export, and what its user should know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.export.model import Export
+from pytest_triton.repository.sidecar import ExportRecord
+from pytest_triton.starting.looking import Request, look, request_for
+from pytest_triton.starting.modules import load_module, model_name
+from pytest_triton.starting.options import check_axes, parse_input, parse_limits
+from pytest_triton.starting.project import check_free
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One model, ready to be exported."""
+
+    name: str
+    export: Export
+    notes: tuple[str, ...] = ()
+
+
+def plan_module(directory: Path, spec: str, options: Mapping[str, Any], say: Progress) -> Plan:
+    """For ``--module``. Raises Misused, ToolError."""
+    given = [parse_input(text) for text in options["inputs"]]
+    axes = parse_limits("--axis", options["axes"])
+    ranges = parse_limits("--range", options["ranges"])
+    check_axes(given, axes)
+    if options["name"]:
+        check_free(directory, options["name"])
+    say(f"importing {spec}")
+    found = load_module(spec, seed=options["seed"])
+    name = options["name"] or found.name
+    check_free(directory, name)
+    size, seed = options["max_batch_size"], options["seed"]
+    if given:
+        request = request_for(given, axes, ranges, max_batch_size=size, seed=seed)
+    else:
+        request = look(found.module, max_batch_size=size, seed=seed)
+    for tensor in request.inputs:
+        how = f" ({request.how})" if request.how else ""
+        say(f"input {tensor.name}: {tensor.datatype} {list(tensor.shape)}{how}")
+    notes = []
+    if found.fresh:
+        notes.append(
+            "the weights are those that the class starts with: to serve trained ones, name a "
+            "function that returns the loaded module"
+        )
+    return Plan(name, _module_export(found.module, request, options, say), tuple(notes))
+
+
+def _module_export(
+    module: Any, request: Request, options: Mapping[str, Any], say: Progress
+) -> Export:
+    from pytest_triton.export.function import export_torchscript
+
+    def export(directory: Path) -> ExportRecord:
+        return export_torchscript(
+            module,
+            request.examples,
+            path=directory,
+            inputs=request.inputs,
+            axes=request.axes,
+            ranges=request.ranges,
+            max_batch_size=options["max_batch_size"],
+            method=options["method"],
+            variant=options["variant"],
+            seed=options["seed"],
+            progress=say,
+        )
+
+    return export
+
+
+def plan_huggingface(
+    directory: Path, source: str, options: Mapping[str, Any], say: Progress
+) -> Plan:
+    """For ``--huggingface``. Raises Misused, ToolError."""
+    from pytest_triton.export.huggingface import export_huggingface
+    from pytest_triton.export.huggingface.tasks import transformers
+
+    name = options["name"] or model_name(Path(source).resolve().name)
+    check_free(directory, name)
+    transformers()  # before anything is written, what is missing
+
+    def export(place: Path) -> ExportRecord:
+        return export_huggingface(
+            source,
+            path=place,
+            task=options["task"],
+            pooling=options["pooling"],
+            max_length=options["max_length"],
+            dtype=options["dtype"],
+            max_batch_size=options["max_batch_size"],
+            variant=options["variant"],
+            seed=options["seed"],
+            progress=say,
+        )
+
+    return Plan(name, export)
