@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_triton.errors import Misused
 from pytest_triton.releases import RELEASES, release_of
 from pytest_triton.repository.lint import Finding, LintOptions, LintResult, lint, project
+from pytest_triton.repository.names import printable
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,4 +73,5 @@ def judged(deployment: Deployment, version: str) -> LintResult:
 
 def errors_of(result: LintResult, model: str) -> list[Finding]:
     """The errors of one model; under an empty name those of the repository."""
-    return [finding for finding in result.errors if finding.model == model]
+    shown = printable(model)
+    return [finding for finding in result.errors if finding.model == shown]

@@ -105,9 +105,9 @@ def uri(file: str) -> str:
 
 
 def _bytes(file: str) -> Iterable[bytes]:
-    """Of a name: bytes that were not UTF-8 may be shown as ``\\xNN``."""
-    for part in re.split(r"(\\x[89a-f][0-9a-f])", file):
-        if re.fullmatch(r"\\x[89a-f][0-9a-f]", part):
+    """Of a name: controls, and bytes that were not UTF-8, are shown as ``\\xNN``."""
+    for part in re.split(r"(\\x(?:[0189a-f][0-9a-f]|7f))", file):
+        if re.fullmatch(r"\\x[0-9a-f]{2}", part):
             yield bytes.fromhex(part[2:])
         else:
             yield part.encode("utf-8", "surrogateescape")

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,16 +14,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pytest_triton.errors import Misused
+from pytest_triton.errors import Misused, ToolError
 
 if TYPE_CHECKING:
     from pytest_triton.repository.lint import Finding, LintOptions
     from pytest_triton.repository.lint.fixing import Change
 
 DEFAULT = "model_repository"
-_FORMATS = ("text", "json", "github", "sarif")
+_FORMATS = ("text", "json", "github", "sarif", "gitlab")
+#: Formats whose reader knows files by the top of the checkout.
+_OF_CHECKOUT = ("github", "sarif", "gitlab")
 _SEVERITIES = ("error", "warning", "info")
 _INTERRUPTED = 130
+#: Exit status of an error of ours: nothing was judged.
+_OURS = 3
 
 
 @click.command(name="lint")
@@ -62,7 +67,8 @@ def command(
     """Say what is wrong with model repositories, models or configurations, and why.
 
     Nothing is started, executed or imported. Without a path ./model_repository is linted.
-    Exit status 0, 1 when there is an error (see --fail-on), 2 for wrong use.
+    Exit status 0, 1 when there is an error (see --fail-on), 2 for wrong use, 3 for
+    an error of the lint itself.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may know fewer characters
@@ -76,6 +82,12 @@ def command(
     except KeyboardInterrupt:
         # Somebody has had enough: no words, and the status that a shell expects.
         raise SystemExit(_INTERRUPTED) from None
+    except (ToolError, OSError, click.ClickException):
+        raise  # told by whoever called, a closed pipe too
+    except Exception as error:
+        # Python would end with 1, and that says that something was found.
+        traceback.print_exc()
+        raise SystemExit(_OURS) from error
     raise SystemExit(status)
 
 
@@ -158,11 +170,11 @@ def _lint(paths: Sequence[Path], form: str, asked: _Asked, *, fix: bool, diff: b
 
 
 def _placed(finding: Finding, path: Path, form: str) -> Finding:
-    """Its file as somebody here would type it; for GitHub as the checkout calls it."""
+    """Its file as somebody here would type it; for a CI service as the checkout calls it."""
     root = path if path.is_dir() else path.parent
     file = os.path.abspath(os.path.join(root, finding.file))
     base = os.getcwd()
-    if form in ("github", "sarif"):
+    if form in _OF_CHECKOUT:
         base = _checkout(base)
     if os.path.commonpath([file, base]) == base:
         file = os.path.relpath(file, base)
@@ -189,6 +201,10 @@ def _print(findings: Sequence[Finding], models: int, form: str) -> None:
         from pytest_triton.reports.findings_sarif import sarif
 
         click.echo(sarif(findings))
+    elif form == "gitlab":
+        from pytest_triton.reports.findings_gitlab import gitlab
+
+        click.echo(gitlab(findings))
     elif form == "github":
         from pytest_triton.reports.findings_github import github
 

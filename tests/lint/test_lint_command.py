@@ -323,6 +323,18 @@ def test_an_interrupt_is_quiet(here: Path) -> None:
     assert (made.returncode, made.stdout, made.stderr) == (130, "", "")
 
 
+def test_an_error_of_ours_is_not_taken_for_a_finding(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pytest_triton.repository.lint as package
+
+    def broken(*arguments: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(package, "lint", broken)
+    assert run().exit_code == 3
+
+
 def test_torch_is_not_imported(here: Path) -> None:
     code = (
         (

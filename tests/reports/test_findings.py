@@ -10,6 +10,7 @@ import pytest
 
 from pytest_triton.reports.findings import explained, listed, place, summary, text, to_json
 from pytest_triton.reports.findings_github import github
+from pytest_triton.reports.findings_gitlab import gitlab
 from pytest_triton.reports.findings_sarif import sarif, uri
 from pytest_triton.repository.lint import Edit, Finding, rules
 from pytest_triton.repository.positions import Position
@@ -125,6 +126,25 @@ def test_worst_first_and_what_github_would_drop_as_text() -> None:
     assert len([line for line in lines if line.startswith("m/config.pbtxt:")]) == 3
     assert "3 more above" in lines[-1]
     assert "more above" not in list(github(made[:5], 3))[-1]
+
+
+# -- GitLab ----------------------------------------------------------------------------
+
+
+def test_code_quality() -> None:
+    made = [finding(fix="do it"), finding(line=9), finding("CFG004", "info", message=EVIL)]
+    issues = json.loads(gitlab(made))
+    assert issues[0] == {
+        "description": "wrong → do it",
+        "check_name": "CFG003",
+        "fingerprint": issues[0]["fingerprint"],
+        "severity": "critical",
+        "location": {"path": "m/config.pbtxt", "lines": {"begin": 2}},
+    }
+    assert len({issue["fingerprint"] for issue in issues}) == 3
+    assert "\x1b" not in issues[2]["description"]
+    moved = json.loads(gitlab([finding(line=20, fix="do it")]))
+    assert moved[0]["fingerprint"] == issues[0]["fingerprint"]
 
 
 # -- SARIF -----------------------------------------------------------------------------

@@ -51,3 +51,7 @@ def test_one_request_is_one_request(triton_client, triton_metrics):
         triton_client.infer("classifier", input_ids=ones, attention_mask=ones)
     assert d.success == 1
     assert d.failure == 0
+
+
+def test_lint(triton_lint):
+    triton_lint().require(max="info")  # no error and no warning, before anything boots
