@@ -24,6 +24,7 @@ from pytest_triton.launch.store import DEFAULT_RELEASE, RELEASES
 from pytest_triton.monitor.expected import FAMILIES, REASONS_SINCE
 from pytest_triton.options import AREAS, OPTIONS
 from pytest_triton.plugin import GROUPS
+from pytest_triton.repository.lint import rules
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference"
@@ -80,8 +81,10 @@ VARIABLES = {
     "by itself",
 }
 COMMAND_EXITS = {
-    "0": "done",
+    "0": "done; lint: nothing as bad as `--fail-on` was found",
+    "1": "lint: something was found",
     "2": "usage error",
+    "3": "lint: an error of its own, nothing was judged",
     "12": "this machine lacks something, or the server ended by itself; to be retried when mended",
 }
 
@@ -343,6 +346,32 @@ def metrics() -> str:
     )
 
 
+def lint_rules() -> str:
+    """Every rule of the lint, by family, with its wrong and its right text."""
+    known = list(rules().values())
+    parts = [
+        "# Lint rules\n",
+        f"{len(known)} rules. `pytest-triton lint --explain SHP001` shows one; how the command is "
+        "used is in [Lint a repository](../how-to/lint-a-repository.md).\n",
+        "An error is refused by Triton, makes it wait for ever, or makes it serve something "
+        "wrong. A warning is accepted and is probably not what was meant. An info is worth "
+        "knowing.\n",
+    ]
+    for family in dict.fromkeys(rule.family for rule in known):
+        of = [rule for rule in known if rule.family == family]
+        parts.append(f"## {family.replace('-', ' ').capitalize()}\n")
+        rows = [(f"[{r.id}](#{r.id.lower()})", r.severity, r.title) for r in of]
+        parts.append(table(("rule", "severity", "says"), rows))
+        for rule in of:
+            parts.append(f"### {rule.id}\n\n**{rule.title}** ({rule.severity})\n")
+            parts.append(rule.explanation.strip().replace("<", "\\<") + "\n")
+            for label, text in (("Wrong", rule.bad), ("Right", rule.good)):
+                if text:
+                    parts.append(f"{label}:\n\n```text\n{text.strip()}\n```\n")
+            parts.append(f"Source: {rule.source}\n")
+    return "\n".join(parts)
+
+
 def releases() -> str:
     """The releases of the embedded server."""
     rows = [
@@ -375,6 +404,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "report.md": report,
     "metrics.md": metrics,
     "releases.md": releases,
+    "lint-rules.md": lint_rules,
 }
 
 

@@ -34,7 +34,8 @@ _OURS = 3
 @click.argument(
     "paths", nargs=-1, type=click.Path(path_type=Path), metavar="[REPOSITORY|MODEL|CONFIG.PBTXT]..."
 )
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True,
+              help="For people or for programs.")  # fmt: skip
 @click.option("--triton-release", "release", metavar="RELEASE", help="What will serve it: 24.07.")
 @click.option("--latency-budget", type=click.FloatRange(min=0), metavar="MS",
               help="Milliseconds that an answer may take: queue delays must stay below.")  # fmt: skip
