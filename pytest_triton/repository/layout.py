@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from pytest_triton.repository.config import CONFIG_NAME
 
 #: Directories of a model that Triton reads but that are no versions.
 _RESERVED = frozenset({"warmup", "initial_state", "configs"})
+#: What C's ``stoll`` reads, which Triton asks: the beginning counts, the rest is dropped.
+_NUMBER = re.compile(r"[ \t\n\v\f\r]*[+-]?[0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,12 @@ class ModelDirectory:
 
     name: str
     path: Path
+    #: As Triton counts them: also of a name that only begins with a number (see ``misread``).
     versions: tuple[int, ...]
     #: Directories that Triton ignores as versions, with the reason.
     ignored: tuple[tuple[str, str], ...]
+    #: "2_old" counts as version 2, and is then looked for in a directory "2".
+    misread: tuple[tuple[str, int], ...] = ()
     #: Why it cannot be listed; empty when it can.
     unreadable: str = ""
 
@@ -48,26 +54,32 @@ def list_models(repository: Path | str) -> tuple[ModelDirectory, ...]:
 
 def model_directory(path: Path) -> ModelDirectory:
     """The versions of one model: numeric names without a leading zero. Never raises OSError."""
-    versions: list[int] = []
+    versions: set[int] = set()
     ignored: list[tuple[str, str]] = []
+    misread: list[tuple[str, int]] = []
     try:
         entries = list(os.scandir(path))
     except OSError as error:
-        return ModelDirectory(path.name, path, (), (), error.strerror or str(error))
+        return ModelDirectory(path.name, path, (), (), unreadable=error.strerror or str(error))
     for entry in entries:
         if not is_directory(entry) or entry.name in _RESERVED:
             continue
-        if is_version(entry.name):
-            versions.append(int(entry.name))
-        elif entry.name.isascii() and entry.name.isdigit() and entry.name.startswith("0"):
-            ignored.append((entry.name, "leading zero"))
+        name, number = entry.name, _NUMBER.match(entry.name)
+        if len(name) > 1 and name.startswith("0"):
+            ignored.append((name, "leading zero"))
+        elif number is None:
+            ignored.append((name, "not a number"))
         else:
-            ignored.append((entry.name, "not a number"))
-    return ModelDirectory(path.name, path, tuple(sorted(versions)), tuple(sorted(ignored)))
+            versions.add(int(number[0]))
+            if not is_version(name):
+                misread.append((name, int(number[0])))
+    return ModelDirectory(
+        path.name, path, tuple(sorted(versions)), tuple(sorted(ignored)), tuple(sorted(misread))
+    )
 
 
 def is_version(name: str) -> bool:
-    """Whether Triton takes a directory of this name for a version."""
+    """Whether a directory of this name is a version, and the one that its name says."""
     return name.isascii() and name.isdigit() and (name == "0" or not name.startswith("0"))
 
 

@@ -21,10 +21,10 @@ def test_versions_are_numbers_without_leading_zero(tmp_path: Path) -> None:
     make(tmp_path, "m/10/x", "m/2/x", "m/0/", "m/03/", "m/v1/", "m/1a/", "m/²/", "m/warmup/a")
     make(tmp_path, "m/4")  # a file
     (model,) = list_models(tmp_path)
-    assert model.versions == (0, 2, 10)
+    assert model.versions == (0, 1, 2, 10)
+    assert model.misread == (("1a", 1),)  # and Triton looks for it in "1", which is not there
     assert model.ignored == (
         ("03", "leading zero"),
-        ("1a", "not a number"),
         ("v1", "not a number"),
         ("²", "not a number"),
     )
