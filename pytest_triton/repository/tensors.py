@@ -60,6 +60,15 @@ def wire_type(config_name: str) -> str:
     return "BYTES" if config_name == "TYPE_STRING" else config_name.removeprefix("TYPE_")
 
 
+#: Bytes of one element by the number that config.pbtxt's DataType has; text has none.
+_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 2, 8: 4, 9: 8, 10: 2, 11: 4, 12: 8, 14: 2}
+
+
+def bytes_of(data_type: int) -> int:
+    """Bytes of one element of a DataType (TYPE_FP32 is 11); 0 for TYPE_STRING."""
+    return _BYTES.get(data_type, 0)
+
+
 def datatype_of(array: np.ndarray) -> str:
     """Triton's wire name of an array's type; strings of any kind are ``BYTES``."""
     if array.dtype.kind in "SUO":
