@@ -8,7 +8,7 @@ implements, :mod:`pytest_triton.export.formats` where it is registered.
 
 from __future__ import annotations
 
-from pytest_triton.export.formats import exporter_of, formats, register
+from pytest_triton.export.formats import exporter_of, known_formats, register
 from pytest_triton.export.function import export_torchscript
 from pytest_triton.export.huggingface import export_huggingface
 from pytest_triton.export.interface import Exporter, ExportRefused
@@ -32,6 +32,6 @@ __all__ = [
     "export_model",
     "export_torchscript",
     "exporter_of",
-    "formats",
+    "known_formats",
     "register",
 ]

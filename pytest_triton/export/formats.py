@@ -20,7 +20,7 @@ _NOT_BUILT = {
 }
 
 
-def formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
     """The formats that can be written."""
     return tuple(sorted(_BUILT))
 
@@ -37,7 +37,7 @@ def exporter_of(name: str, **options: Any) -> Exporter:
         why = f": {_NOT_BUILT[name]}" if name in _NOT_BUILT else ""
         raise ExportRefused(
             f"no exporter for the format {name!r} is built{why}",
-            f"formats are {', '.join(formats())}; register() adds one of your own",
+            f"formats are {', '.join(known_formats())}; register() adds one of your own",
         )
     if isinstance(found, str):
         module, _, attribute = found.partition(":")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -141,6 +141,24 @@ def tolerances(module: Any, tensors: Sequence[TensorSpec] = ()) -> tuple[float, 
     return 1e-4, 1e-5
 
 
+def _example_run(module: Any, seed: int, function: Callable[[], Any]) -> Any:
+    """Run the module itself. Raises ExportRefused when it does not answer its own example."""
+    import torch
+
+    with evaluation(module), torch.no_grad(), seeded(seed):
+        try:
+            return function()
+        except ExportRefused:
+            raise
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [""]
+            raise ExportRefused(
+                f"the module itself fails on the example: {type(error).__name__}: {lines[-1]}",
+                "correct the example: names as forward's arguments, the batch dimension first, "
+                "the data types that forward takes",
+            ) from error
+
+
 def _adapted(
     module: Any,
     examples: Tensors,
@@ -149,26 +167,11 @@ def _adapted(
     lead: int,
     seed: int,
 ) -> Adapted:
-    import torch
-
     order = argument_order(module, inputs)
-
-    def run(function: Any) -> Any:
-        with evaluation(module), torch.no_grad(), seeded(seed):
-            try:
-                return function()
-            except Exception as error:
-                lines = str(error).strip().splitlines() or [""]
-                raise ExportRefused(
-                    f"the module itself fails on the example: {type(error).__name__}: {lines[-1]}",
-                    "correct the example: names as forward's arguments, the batch dimension "
-                    "first, the data types that forward takes",
-                ) from error
-
     return adapt(
         module,
         order,
-        run,
+        lambda function: _example_run(module, seed, function),
         arguments(examples, order, device_of(module)),
         wanted=[tensor.name for tensor in outputs or ()],
         batched=bool(lead) and outputs is None,
@@ -186,8 +189,6 @@ def _derived_outputs(
     seed: int,
 ) -> list[TensorSpec]:
     """Specs of what forward returns; a second request of other sizes tells what varies."""
-    import torch
-
     module = adapted.module
     signature = Signature(tuple(inputs), (), lead, dict(axes), dict(ranges))
     batch, sizes = sizes_of(examples, signature)
@@ -195,12 +196,13 @@ def _derived_outputs(
     if axes:
         other = {n: _another(size, axes.get(n, (1, size + 1))) for n, size in sizes.items()}
         requests.append(draw(signature, batch, other, np.random.default_rng(seed)))
-    with evaluation(module), torch.no_grad(), seeded(seed):
-        order = argument_order(module, inputs)
-        results = [
-            [array_of(v) for v in flat(module(*arguments(request, order, device_of(module))))]
-            for request in requests
-        ]
+    order, device = argument_order(module, inputs), device_of(module)
+
+    def answer(request: Tensors) -> list[np.ndarray]:
+        result = _example_run(module, seed, lambda: module(*arguments(request, order, device)))
+        return [array_of(value) for value in flat(result)]
+
+    results = [answer(request) for request in requests]
     names = adapted.outputs or [f"OUTPUT__{index}" for index in range(len(results[0]))]
     specs = []
     for at, (name, array) in enumerate(zip(names, results[0], strict=True)):

@@ -51,7 +51,10 @@ def request_for(
 ) -> Request:
     """An example drawn for inputs that are known."""
     signature = Signature(tuple(inputs), (), max_batch_size, dict(axes), dict(ranges))
-    sizes = {name: max(low, min(high, SIZE)) for name, (low, high) in axes.items()}
+    sizes = {
+        name: max(low, min(high, max(low, SIZE) + at))
+        for at, (name, (low, high)) in enumerate(axes.items())
+    }
     try:
         examples = draw(signature, min(ROWS, max_batch_size), sizes, np.random.default_rng(seed))
     except ValueError as error:

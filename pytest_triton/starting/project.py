@@ -33,6 +33,12 @@ class Started:
     #: None when the project has a configuration of its own: the snippet is for its owner then.
     pyproject: Path | None
 
+    @property
+    def configured(self) -> bool:
+        """Whether the project's configuration already names a repository."""
+        files = (self.repository.parent / name for name in _CONFIGURED)
+        return any(b"triton_repository" in path.read_bytes() for path in files if path.is_file())
+
 
 def check_free(project: Path, name: str) -> None:
     """Refuse before anything long is done. Raises Misused."""

@@ -80,9 +80,7 @@ def _size(size: int | str, sizes: Mapping[str, int]) -> int | None:
     return size if size > 0 else None
 
 
-def next_steps(
-    repository: Path, name: str, test_file: Path, *, snippet: bool, project: Path
-) -> Iterator[str]:
+def next_steps(repository: Path, name: str, test_file: Path, *, snippet: bool) -> Iterator[str]:
     """What to type now."""
     if snippet:
         yield "tell pytest where the models are, where this project configures it:"

@@ -18,7 +18,7 @@ def summary(started: Started, notes: Sequence[str], findings: Sequence[Finding])
     file = started.model / str(record.version) / record.file
     yield "written"
     yield f"  {_shown(started.model / 'config.pbtxt')}"
-    yield f"  {_shown(file)}  {file.stat().st_size / 1e6:.1f} MB, {_proof(record)}"
+    yield f"  {_shown(file)}  {_size(file.stat().st_size)}, {_proof(record)}"
     if record.labels:
         yield f"  {_shown(started.model / 'labels.txt')}  {len(record.labels)} labels"
     yield f"  {_shown(started.test)}"
@@ -42,8 +42,7 @@ def summary(started: Started, notes: Sequence[str], findings: Sequence[Finding])
         Path(_shown(started.repository)),
         started.model.name,
         Path(_shown(started.test)),
-        snippet=started.pyproject is None,
-        project=started.repository.parent,
+        snippet=not started.configured,
     )
 
 
@@ -52,7 +51,11 @@ def _proof(record: ExportRecord) -> str:
     untraced = [proof for proof in record.parity if not proof.traced]
     worst = max((proof.max_abs for proof in record.parity), default=0.0)
     ways = f"{len(untraced)} sizes that were not traced" if untraced else "the example"
-    return f"equal to eager at {ways} (max error {worst:.1e})"
+    return f"equal to eager at {ways} (max error {worst:.2g})"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count > 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _shown(path: Path) -> str:

@@ -14,6 +14,7 @@ from pytest_triton.errors import ToolError
 from pytest_triton.export.huggingface.tasks import (
     AUTO_CLASS,
     Task,
+    architecture_of,
     check_task,
     refuse_encoder_decoder,
     task_of,
@@ -45,17 +46,19 @@ def load(source: Any, task: str | None, dtype: str | None, pooling: str | None) 
     config = _config(directory)
     architecture = str((config.get("architectures") or [""])[0])
     told, normalize, sentence = _sentence_transformer(directory, told=pooling is not None)
-    if task is None:
-        task = "embedding" if sentence else task_of(architecture)
-    if task not in AUTO_CLASS:
-        check_task(task, architecture)
-    with offline():
+    if task is not None:
+        check_task(task, "")
+    encoder = architecture.endswith("EncoderModel")
+    with offline(), quiet():
         auto = package.AutoConfig.from_pretrained(directory, local_files_only=True)
-        name = AUTO_CLASS[task]
-        if task == "embedding" and getattr(auto, "is_encoder_decoder", False):
-            name = _encoder(package, auto, architecture)
-        else:
+        if task is None and sentence:
+            task = "embedding"
+        if task != "embedding" and not encoder:
             refuse_encoder_decoder(auto, architecture or auto.model_type)
+        task = task or task_of(architecture)
+        name = AUTO_CLASS[task]
+        if task == "embedding" and (encoder or auto.is_encoder_decoder):
+            name = _encoder(package, auto, architecture)
         model = _weights(getattr(package, name), directory, dtype, package)
     return Loaded(model.eval(), check_task(task, type(model).__name__), told, normalize)
 
@@ -72,7 +75,7 @@ def _given(model: Any, task: str | None, dtype: str | None) -> Loaded:
         raise ExportRefused(
             "dtype is for a directory", "convert the loaded model yourself:  model.half()"
         )
-    architecture = type(model).__name__
+    architecture = architecture_of(model)
     refuse_encoder_decoder(model.config, architecture)
     chosen = check_task(task, architecture) if task else task_of(architecture)
     # The hidden states of a model with a head are those of the model below it.
@@ -138,12 +141,16 @@ def _weights(auto_class: Any, directory: Path, dtype: str | None, package: Any) 
 
 def _encoder(package: Any, config: Any, architecture: str) -> str:
     """The class of the encoder half alone."""
-    for name in {architecture, f"{architecture.partition('For')[0].removesuffix('Model')}"}:
-        candidate = name if name.endswith("EncoderModel") else f"{name}EncoderModel"
-        if hasattr(package, candidate):
-            return candidate
-    refuse_encoder_decoder(config, architecture)
-    raise AssertionError("unreachable")
+    family = architecture.partition("For")[0].removesuffix("Model").removesuffix("Encoder")
+    name = f"{family}EncoderModel"
+    if not hasattr(package, name):
+        raise ExportRefused(
+            f"transformers has no {name}: the encoder of {architecture or config.model_type} "
+            "cannot be loaded alone",
+            "load the model yourself and wrap its encoder in a torch.nn.Module; export_torchscript "
+            "exports that",
+        )
+    return name
 
 
 def _sentence_transformer(directory: Path, *, told: bool) -> tuple[str, bool, bool]:
@@ -192,3 +199,18 @@ def offline() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without progress bars and advice of transformers: what matters is an error here."""
+    logging = transformers().utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

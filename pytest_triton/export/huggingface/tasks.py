@@ -33,6 +33,14 @@ def transformers() -> Any:
     return transformers
 
 
+def architecture_of(model: Any) -> str:
+    """The class of transformers that a model is, also below a class of its user's."""
+    for kind in type(model).__mro__:
+        if kind.__module__.startswith("transformers.models."):
+            return kind.__name__
+    return type(model).__name__
+
+
 def task_of(architecture: str) -> Task:
     """The task that a class name stands for. Raises ExportRefused when there is none."""
     if architecture.endswith("ForSequenceClassification"):
@@ -55,12 +63,14 @@ def task_of(architecture: str) -> Task:
 
 
 def check_task(task: str, architecture: str) -> Task:
-    """A task that was asked for, as one that this class of model has."""
+    """A task that was asked for, as one that this class of model has ("": not known yet)."""
     for known in TASKS:
         if task == known:
             break
     else:
         raise ExportRefused(f"no task {task!r}", f"one of {_WORDS}")
+    if not architecture:
+        return known
     heads = {"classification": "ForSequenceClassification", "causal-lm": "ForCausalLM"}
     head = heads.get(task)
     if head and not architecture.endswith(head) and task_or_none(architecture) != task:
