@@ -74,13 +74,14 @@ def read_archive(path: Path | str) -> Archive:
     try:
         # Never waits for the writer of a fifo.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        return Archive("unreadable", problem=error.strerror or str(error))
+    except (OSError, ValueError) as error:
+        return Archive("unreadable", problem=getattr(error, "strerror", None) or str(error))
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        what = "is a directory" if stat.S_ISDIR(status.st_mode) else "is no regular file"
+        return Archive("unreadable", problem=what)
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            what = "is a directory" if stat.S_ISDIR(status.st_mode) else "is not a regular file"
-            return Archive("unreadable", problem=what)
         try:
             return _read(file, status.st_size)
         except OSError as error:

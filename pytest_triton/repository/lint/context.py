@@ -78,7 +78,12 @@ class LintedModel:
         return self.repository.options if self.repository else LintOptions()
 
     def shown_file(self, relative: str = "") -> str:
-        """What a finding calls a file of this model; by default its configuration."""
+        """What a finding calls a file of this model; by default its configuration.
+
+        "." is the directory itself.
+        """
+        if relative == ".":
+            return self.shown or "."
         return "/".join(part for part in (self.shown, relative or self.config_name) if part)
 
     def report(

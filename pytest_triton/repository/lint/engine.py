@@ -127,10 +127,31 @@ def _read(model: LintedModel, repository: LintedRepository) -> None:
         model.undecodable = Position(error.line, error.column)
     except ConfigError as error:
         position = Position(max(error.line, 1), max(error.column, 1))
-        model.report("CFG001", error.reason, position)
+        message, fix = _unreadable(file, error.reason)
+        model.report("CFG001", message, position, fix=fix)
         return
     model.configured = True
     model.located = locate(model.text)
+
+
+def _unreadable(file: Path, reason: str) -> tuple[str, str]:
+    """What to say of a configuration that is no file, or cannot be opened; and what to do."""
+    try:
+        kind = file.lstat().st_mode
+        if stat.S_ISLNK(kind) and not os.path.exists(file):
+            return "a link that leads nowhere: Triton leaves the model out", "copy the file there"
+        kind = file.stat().st_mode
+    except OSError:
+        return reason, ""
+    if stat.S_ISDIR(kind):
+        return "a directory: reading it ends the whole server", "put a file in its place"
+    if stat.S_ISFIFO(kind):
+        return "a fifo: Triton waits for its other end for ever", "put a file in its place"
+    if not stat.S_ISREG(kind):
+        return f"{reason}: Triton leaves the model out", "put a file in its place"
+    if not os.access(file, os.R_OK):
+        return f"{reason}: the same user's Triton leaves the model out", "chmod +r config.pbtxt"
+    return reason, ""
 
 
 def _ordered(findings: list[Finding], options: LintOptions) -> list[Finding]:
