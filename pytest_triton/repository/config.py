@@ -52,6 +52,10 @@ class ConfigError(ToolError):
         self.path, self.reason, self.line, self.column = Path(path), reason, line, column
 
 
+class EncodingError(ConfigError):
+    """A config.pbtxt that is no UTF-8; Triton takes the bytes as they are."""
+
+
 @lru_cache(maxsize=1)
 def _message() -> Any:
     from tritonclient.grpc import model_config_pb2
@@ -88,8 +92,12 @@ def read_config(path: Path | str) -> ModelConfig:
     return parse_config(read_text(path), source=path)
 
 
-def read_text(path: Path) -> str:
-    """The text of a configuration, unparsed. Raises ConfigError for what is no such text."""
+def read_text(path: Path, *, errors: str = "strict") -> str:
+    """The text of a configuration, unparsed. Raises ConfigError for what is no such text.
+
+    Bytes that are no UTF-8 raise EncodingError, unless ``errors`` (as of ``bytes.decode``)
+    says what becomes of them.
+    """
     try:
         # A fifo would wait for its writer for ever.
         if path.exists() and not path.is_file():
@@ -101,12 +109,12 @@ def read_text(path: Path) -> str:
     if len(data) > MAX_CONFIG_BYTES:
         raise ConfigError(path, f"larger than {MAX_CONFIG_BYTES} bytes")
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8", errors)
     except UnicodeDecodeError as error:
         before = data[: error.start]
         column = error.start - before.rfind(b"\n")
         reason = f"not UTF-8 text: byte {data[error.start]:#04x}"
-        raise ConfigError(path, reason, before.count(b"\n") + 1, column) from None
+        raise EncodingError(path, reason, before.count(b"\n") + 1, column) from None
 
 
 def format_config(config: ModelConfig) -> str:
@@ -135,12 +143,17 @@ class ModelTensor:
     label_file: str = ""
 
 
+def _datatype(number: int) -> str:
+    known = _message().DataType.DESCRIPTOR.values_by_number
+    # data_type: 99 parses, in Triton too.
+    return wire_type(known[number].name if number in known else "TYPE_INVALID")
+
+
 def _tensors(entries: Iterable[Any], batches: bool) -> tuple[ModelTensor, ...]:
-    data_types = _message().DataType
     return tuple(
         ModelTensor(
             name=entry.name,
-            datatype=wire_type(data_types.Name(entry.data_type)),
+            datatype=_datatype(entry.data_type),
             shape=((-1,) if batches else ()) + tuple(entry.dims),
             optional=bool(getattr(entry, "optional", False)),
             label_file=str(getattr(entry, "label_filename", "")),
@@ -169,8 +182,10 @@ def selected_versions(config: ModelConfig, present: Iterable[int]) -> tuple[int,
     if choice == "specific":
         wanted = set(policy.specific.versions)
         return tuple(version for version in existing if version in wanted)
+    if choice is None and config.HasField("version_policy"):
+        return tuple(existing)  # version_policy { } says neither: Triton serves all of them
     count = policy.latest.num_versions if choice == "latest" else 1
-    return tuple(existing[-max(count, 1) :])
+    return tuple(existing[len(existing) - min(count, len(existing)) :])
 
 
 def backend_of(config: ModelConfig) -> str:

@@ -92,7 +92,8 @@ def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
     [
         pytest.param("", (10,), id="default-is-latest-1"),
         pytest.param("version_policy { latest { num_versions: 2 } }", (3, 10), id="latest-2"),
-        pytest.param("version_policy { latest { } }", (10,), id="latest-of-none-is-1"),
+        pytest.param("version_policy { latest { } }", (), id="latest-0-serves-none"),
+        pytest.param("version_policy { }", (1, 3, 10), id="an-empty-policy-serves-all"),
         pytest.param("version_policy { all { } }", (1, 3, 10), id="all"),
         pytest.param("version_policy { specific { versions: [3, 1, 7] } }", (1, 3), id="specific"),
         pytest.param("version_policy { specific { } }", (), id="specific-nothing"),
