@@ -20,7 +20,9 @@ def lift_devices(scripted: Any) -> Any:
     """Replace every device constant in ``forward`` by the device of its first tensor input.
 
     Works in place on the graph, which is inlined for it; without a tensor argument, or for
-    a scripted module (whose graphs must stay as written), nothing changes.
+    a scripted module (whose graphs must stay as written), nothing changes. The forwards of
+    submodules are then no longer called, but they stay in the file, where whoever reads it
+    takes them for code: they are lifted too.
     """
     import torch
     from torch.jit._trace import TopLevelTracedModule
@@ -29,17 +31,34 @@ def lift_devices(scripted: Any) -> Any:
         return scripted
     graph = scripted.graph
     torch._C._jit_pass_inline(graph)
+    if not _lift(graph):
+        return scripted
+    for _, child in scripted.named_modules():
+        if child is scripted:
+            continue
+        for name in child._c._method_names():  # forward1, … where it was called several times
+            _lift(child._c._get_method(name).graph)
+    return scripted
+
+
+def _lift(graph: Any) -> bool:
+    """One graph; False when it has no tensor to ask."""
+    import torch
+
     tensor = next((v for v in graph.inputs() if v.type().kind() == "TensorType"), None)
     if tensor is None:
-        return scripted
+        return False
+    constants = _constants(graph)
+    if not constants:
+        return True
     # One node at the very start dominates every use.
     lifted = graph.create("prim::device", [tensor], 1)
     lifted.output().setType(torch._C.DeviceObjType.get())
     graph.prependNode(lifted)
-    for node in _constants(graph):
+    for node in constants:
         node.output().replaceAllUsesWith(lifted.output())
         node.destroy()
-    return scripted
+    return True
 
 
 def _constants(graph: Any) -> list[Any]:

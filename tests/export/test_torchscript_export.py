@@ -252,3 +252,20 @@ def test_half_precision_has_a_wider_tolerance(tmp_path: Path) -> None:
     record = export_torchscript(Linear().half(), {"x": ROWS.astype(np.float16)}, path=tmp_path)
     assert (record.rtol, record.atol) == (1e-2, 1e-3)
     assert record.outputs[0].datatype == "FP16"
+
+
+def test_no_device_is_left_anywhere_in_the_file(tmp_path: Path) -> None:
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Masked()
+
+        def forward(self, ids, mask):
+            return self.inner(ids, mask) + torch.zeros(1, device=ids.device)
+
+    examples = {"ids": np.ones((2, 5), np.int64), "mask": np.ones((2, 5), np.int64)}
+    for keep in (False, True):
+        export_torchscript(Outer(), examples, path=tmp_path / str(keep), keep_devices=keep)
+        with ZipFile(tmp_path / str(keep) / "model.pt") as file:
+            code = b"".join(file.read(name) for name in file.namelist() if name.endswith(".py"))
+        assert (b'device("cpu")' in code) is keep
