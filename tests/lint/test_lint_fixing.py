@@ -216,5 +216,6 @@ def test_the_fixes_of_the_corpus(case: Case, tmp_path: Path) -> None:
     gained = {key for key in after - before if not hidden}
     assert not gained
     if not hidden:
-        assert after == before - kinds(fixed)
+        # A field that goes takes with it what else was said of it.
+        assert after <= before - kinds(fixed)
     assert plan(tmp_path).changes == (), "fixing again changes something again"

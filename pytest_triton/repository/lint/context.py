@@ -13,6 +13,9 @@ from pytest_triton.repository.lint.catalogue import rule
 from pytest_triton.repository.lint.finding import Edit, Finding, Severity
 from pytest_triton.repository.positions import FieldPath, Located, Position, Span
 
+#: Elements of a repeated field that are looked at for where they stand.
+_MAX_ELEMENTS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class LintOptions:
@@ -128,15 +131,46 @@ class LintedModel:
         return (Edit(span.value, span.end, text),) if span else ()
 
     def removing(self, path: FieldPath) -> tuple[Edit, ...]:
-        """The edit that takes a whole field out; none when the file does not set it."""
+        """The edit that takes a whole field out; none when the file does not set it.
+
+        None either for a repeated field that is written at several places.
+        """
         span = self.located.span(*path)
-        return (Edit(span.start, span.end, ""),) if span else ()
+        if span is None:
+            return ()
+        first, last = self.located.span(*path, 0), span.end
+        if first is not None:
+            if first.start != span.start or any(
+                (found := self.located.span(*path, place)) and found.start != span.start
+                for place in range(1, 1 + _MAX_ELEMENTS)
+            ):
+                return ()
+            last = self._closed(first, last)
+        return (Edit(span.start, last, ""),)
+
+    def _closed(self, first: Span, end: Position) -> Position:
+        """Behind the bracket of ``name: [ 1, 2 ]``, where the elements stand in one."""
+        lines = self.text.split("\n")
+        between = "\n".join(lines[first.start.line - 1 : first.value.line])
+        tail = len(lines[first.value.line - 1]) - first.value.column + 1
+        if "[" not in between[first.start.column - 1 : len(between) - tail]:
+            return end
+        for number in range(end.line, len(lines) + 1):
+            line = lines[number - 1]
+            begin = end.column - 1 if number == end.line else 0
+            rest = line[begin:].partition("#")[0]
+            if "]" in rest:
+                return Position(number, begin + rest.index("]") + 2)
+        return end
 
     def appending(self, text: str) -> tuple[Edit, ...]:
         """The edit that adds lines at the end of the configuration."""
         lines = self.text.split("\n")
         end = Position(len(lines), len(lines[-1]) + 1)
-        return (Edit(end, end, text if lines[-1] == "" else f"\n{text}"),)
+        added = text if lines[-1] == "" else f"\n{text}"
+        if "\r\n" in self.text:
+            added = added.replace("\n", "\r\n")
+        return (Edit(end, end, added),)
 
 
 @dataclass(slots=True)

@@ -37,6 +37,8 @@ def _inputs(model: LintedModel) -> Iterator[tuple[FieldPath, str, Any, Any]]:
 @check("WRM001")
 def skipped(model: LintedModel) -> None:
     """A sample without batch_size: proto3's default is 0, and 0 is skipped in silence."""
+    if backend(model) == "ensemble":
+        return
     for index, sample in enumerate(model.config.model_warmup):
         path: FieldPath = ("model_warmup", index)
         if sample.batch_size or model.located.doubtful(*path):
