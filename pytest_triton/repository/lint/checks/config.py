@@ -1,4 +1,4 @@
-"""Rules CFG002 to CFG004: what protobuf's parser says of the text."""
+"""Rules CFG001 to CFG008: the text of config.pbtxt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import difflib
 
 from pytest_triton.repository.lint.context import LintedModel
 from pytest_triton.repository.lint.finding import Edit
+from pytest_triton.repository.lint.gates import gate_of
 from pytest_triton.repository.lint.registry import check
+from pytest_triton.repository.lint.syntax import hint
 from pytest_triton.repository.positions import Mistake, Position
 
 #: What people write for a data type, and what Triton calls it.
@@ -16,34 +18,55 @@ _TYPES = {
     "LONG": "TYPE_INT64", "BYTES": "TYPE_STRING", "STR": "TYPE_STRING", "BOOLEAN": "TYPE_BOOL",
     "BYTE": "TYPE_UINT8",
 }  # fmt: skip
+_RULES = {
+    "syntax": "CFG002", "field": "CFG003", "value": "CFG004", "twice": "CFG005",
+    "choice": "CFG006", "kind": "CFG007",
+}  # fmt: skip
 
 
-@check("CFG002", "CFG003", "CFG004", needs_config=False)
+@check("CFG002", "CFG003", "CFG004", "CFG005", "CFG006", "CFG007", needs_config=False)
 def mistakes(model: LintedModel) -> None:
     """Every mistake of the parser, with what it could have been."""
-    rules = {"syntax": "CFG002", "field": "CFG003", "value": "CFG004"}
     for mistake in model.located.mistakes:
-        meant = _meant(mistake)
-        edits: tuple[Edit, ...] = ()
-        if meant:
-            position = mistake.position
-            end = Position(position.line, position.column + len(mistake.name))
-            edits = (Edit(position, end, meant),)
+        if gate_of(mistake):
+            continue  # a field of a newer Triton than the tritonclient that is installed
+        fix, edits = _remedy(model, mistake)
         model.report(
-            rules[mistake.kind],
-            _told(mistake),
-            mistake.position,
-            fix=f"write {meant}" if meant else "",
-            edits=edits,
+            _RULES[mistake.kind], _told(model, mistake), mistake.position, fix=fix, edits=edits
         )
 
 
-def _told(mistake: Mistake) -> str:
+def _told(model: LintedModel, mistake: Mistake) -> str:
+    refused = "Triton refuses the file"
     if mistake.kind == "field":
-        return f"{mistake.within} has no field {mistake.name!r}: Triton refuses the file"
+        return f"{mistake.within} has no field {mistake.name!r}: {refused}"
     if mistake.kind == "value":
-        return f"{mistake.within} has no value {mistake.name}: Triton refuses the file"
-    return f"{mistake.reason}: Triton refuses the file"
+        return f"{mistake.within} has no value {mistake.name}: {refused}"
+    if mistake.kind == "twice":
+        return f"{mistake.name} is set twice: {refused}"
+    if mistake.kind == "choice":
+        return f"{mistake.name} beside {mistake.choices[0]}, only one can be set: {refused}"
+    if mistake.kind == "kind":
+        field = [str(step) for step in mistake.path if isinstance(step, str)][-1]
+        wanted = mistake.within if mistake.within[0].islower() else f"a value of {mistake.within}"
+        return f"{field} takes {wanted}, not {mistake.name}: {refused}"
+    return f"{hint(model.text, mistake).reason}: {refused}"
+
+
+def _remedy(model: LintedModel, mistake: Mistake) -> tuple[str, tuple[Edit, ...]]:
+    if mistake.kind == "syntax":
+        found = hint(model.text, mistake)
+        return found.fix, found.edits
+    if mistake.kind == "twice":
+        return f"keep one {mistake.name}", ()
+    if mistake.kind == "choice":
+        return f"take out {mistake.name} or {mistake.choices[0]}", ()
+    meant = _unquoted(mistake) if mistake.kind == "kind" else _meant(mistake)
+    if not meant:
+        return "", ()
+    position = mistake.position
+    end = Position(position.line, position.column + len(mistake.name))
+    return f"write {meant}", (Edit(position, end, meant),)
 
 
 def _meant(mistake: Mistake) -> str:
@@ -53,3 +76,41 @@ def _meant(mistake: Mistake) -> str:
             return candidate
     near = difflib.get_close_matches(mistake.name, mistake.choices, n=1, cutoff=0.75)
     return near[0] if near else ""
+
+
+def _unquoted(mistake: Mistake) -> str:
+    """A value of the right kind, where it is plain which one was meant."""
+    text = mistake.name.strip("\"'")
+    if mistake.within == "true or false":
+        meaning = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false",
+                   "off": "false"}  # fmt: skip
+        return meaning.get(text.lower(), "")
+    if mistake.within == "an integer":
+        whole = text.removesuffix(".0").lstrip("+").replace("_", "")
+        return whole if whole.removeprefix("-").isdigit() else ""
+    if mistake.within == "a number":
+        return text if text.replace(".", "", 1).isdigit() else ""
+    if mistake.within == "a string":
+        return f'"{text}"'
+    return text if text.isidentifier() and text != mistake.name else ""
+
+
+@check("CFG008")
+def encoding(model: LintedModel) -> None:
+    """Bytes that are no UTF-8: harmless in a comment, a trap in a value."""
+    if not (at := model.undecodable):
+        return
+    line = model.text.split("\n")[at.line - 1]
+    if "#" in line[: at.column]:
+        model.report(
+            "CFG008", "a comment holds bytes that are no UTF-8: Triton does not read it", at,
+            fix="save the file as UTF-8", severity="info",
+        )  # fmt: skip
+    else:
+        model.report(
+            "CFG008",
+            "a value holds bytes that are no UTF-8: Triton loads it, and clients that ask for "
+            "the configuration get a broken text",
+            at,
+            fix="save the file as UTF-8",
+        )

@@ -1,0 +1,104 @@
+"""What is behind a mistake in the syntax: the usual ones, and how each is put right."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple
+
+from pytest_triton.repository.lint.finding import Edit
+from pytest_triton.repository.positions import Mistake, Position
+
+_QUOTES = "“”„‟«»‘’‚‛″′"
+
+
+class Hint(NamedTuple):
+    """A mistake in words, what to do, and the change of the text where there is one."""
+
+    reason: str
+    fix: str = ""
+    edits: tuple[Edit, ...] = ()
+
+
+def hint(text: str, mistake: Mistake) -> Hint:
+    """Explain a mistake of the kind "syntax" by the text around it."""
+    lines = text.split("\n")
+    line, column = mistake.position
+    written = lines[line - 1] if line <= len(lines) else ""
+    here = written[column - 1 : column]
+    return (
+        _strange(here, mistake.position)
+        or _punctuation(lines, here, written, mistake.position)
+        or _known(mistake, here)
+    )
+
+
+def _replace(position: Position, length: int, text: str) -> tuple[Edit, ...]:
+    return (Edit(position, Position(position.line, position.column + length), text),)
+
+
+def _strange(here: str, position: Position) -> Hint | None:
+    """A character that looks like one of the syntax and is none."""
+    if not here or here.isascii():
+        return None
+    name = unicodedata.name(here, "a character").lower()
+    told = f"U+{ord(here):04X} ({name}) outside of a string"
+    if here == "\ufeff":
+        return Hint(
+            "the file begins with a byte order mark", "save it as UTF-8 without one",
+            _replace(position, 1, ""),
+        )  # fmt: skip
+    if here in _QUOTES:
+        return Hint(told, 'write a plain quote (")')
+    if here.isspace() or unicodedata.category(here) == "Cf":
+        return Hint(told, "write a plain space", _replace(position, 1, " "))
+    return Hint(told, "take it out")
+
+
+def _punctuation(lines: list[str], here: str, written: str, position: Position) -> Hint | None:
+    before = written[: position.column - 1]
+    if here == "=":
+        return Hint("a field and its value are separated by a colon", "write  :  instead of  =",
+                    _replace(position, 1, ":"))  # fmt: skip
+    if here == "/" and written[position.column : position.column + 1] in ("/", "*"):
+        return Hint("comments begin with #", "write  #  instead", _replace(position, 2, "#"))
+    if here in ("]", ",") and here:
+        at = _before(lines, position)
+        if at and lines[at.line - 1][at.column - 1] == ",":
+            return Hint("a comma with nothing behind it", "take the comma out", _replace(at, 1, ""))
+    if here in ("{", "[") and not before.strip() and position == Position(1, 1):
+        return Hint("the text begins with a bracket", 'write fields, not JSON:  backend: "…"')
+    return None
+
+
+def _before(lines: list[str], position: Position) -> Position | None:
+    """The last character before this one that is no blank; comments are not looked through."""
+    line, column = position.line, position.column - 1
+    while line >= 1:
+        text = lines[line - 1][:column].rstrip()
+        if text:
+            return Position(line, len(text))
+        line -= 1
+        column = len(lines[line - 1]) if line else 0
+    return None
+
+
+def _known(mistake: Mistake, here: str) -> Hint:
+    reason = mistake.reason.rstrip(".")
+    if "escape sequence" in reason:
+        return Hint(reason, "write two backslashes for one",
+                    (Edit(mistake.position, mistake.position, "\\"),))  # fmt: skip
+    if reason == 'Expected ":"':
+        return Hint("a colon is missing between a field and its value", "write  name: value")
+    if reason == 'Expected ","':
+        return Hint("a comma is missing between the elements of a list", "add a comma")
+    if "ending quote" in reason:
+        return Hint("a string does not end on its line", 'close it with  "')
+    if "NUL byte" in reason:
+        return Hint(reason, "save the file as UTF-8 text")
+    if reason in ('Expected "}"', 'Expected ">"'):
+        return Hint(f"the file ends inside of a {reason[-2]}-bracket that begins here or before",
+                    f"close it with  {reason[-2]}")  # fmt: skip
+    if "Expected identifier" in reason:
+        shown = here or "the end of the file"
+        return Hint(f"the name of a field is expected, not {shown!r}")
+    return Hint(reason[:200])
