@@ -218,6 +218,8 @@ def misnamed_versions(model: LintedModel) -> None:
 
 def _holds_model(model: LintedModel, folder: str) -> bool:
     wanted = wanted_files(model)
+    if any(folder in name.split("/") for name in wanted):
+        return False  # default_model_filename leads there
     return any(
         one.folder == folder and (one.name in wanted or one.name.endswith(_MODELS))
         for one in items(model)

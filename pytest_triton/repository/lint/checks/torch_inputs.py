@@ -151,7 +151,7 @@ def order(model: LintedModel) -> None:
     if not torch.is_torchscript(model):
         return
     for _, forward in _known(model):
-        if forward is not None and (torch.is_dict(forward) or not forward.arguments):
+        if forward is not None and not _countable(model, forward):
             continue
         arguments = [item.name for item in forward.arguments] if forward else []
         names = [entry.name for entry in model.config.input]
@@ -160,6 +160,13 @@ def order(model: LintedModel) -> None:
     names = [entry.name for entry in model.config.output]
     if len(names) > 1 and torch.convention_of(names, ()) == "order":
         _check_order(model, "output", names, [])
+
+
+def _countable(model: LintedModel, forward: Signature) -> bool:
+    """Whether inputs can be compared with arguments one by one; PT001 and PT002 say why not."""
+    if torch.is_dict(forward) or len(forward.arguments) != torch.input_count(model):
+        return False
+    return all(torch.plain(item.type) for item in forward.arguments)
 
 
 def _check_order(model: LintedModel, kind: str, names: list[str], arguments: list[str]) -> None:
