@@ -131,15 +131,26 @@ def _parent(pid: int) -> int:
 
 
 def resident(pids: Sequence[int]) -> int:
-    """Resident memory of processes together, in bytes; those that have ended count nothing."""
-    page = os.sysconf("SC_PAGE_SIZE")
-    total = 0
-    for pid in pids:
-        try:
-            total += int(Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]) * page
-        except (OSError, ValueError, IndexError):
-            continue
-    return total
+    """Resident memory of processes together, in bytes; those that have ended count nothing.
+
+    Pages that they share count once: stubs are forks of one process that has torch loaded.
+    """
+    return sum(_proportional(pid) for pid in pids)
+
+
+def _proportional(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        pass
+    try:  # a process that is not dumpable shows its whole size alone
+        text = Path(f"/proc/{pid}/statm").read_text("ascii")
+        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def settled(pid: int | None) -> int:

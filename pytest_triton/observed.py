@@ -17,7 +17,7 @@ from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
 from pytest_triton.probe.pace import Pace
 from pytest_triton.probe.tls import grpc_credentials, ssl_context
-from pytest_triton.probe.types import HttpAnswer, ProbeError
+from pytest_triton.probe.types import HttpAnswer, ProbeError, RequestFailed
 from pytest_triton.releases import release_of
 from pytest_triton.served import plain_config
 from pytest_triton.served_model import ServedModel
@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 #: First release seen to map errors to HTTP statuses (2.48); 2.39 does not.
 MAPS_ERRORS_SINCE = "24.01"
+#: A model that no repository has: to unload it changes nothing.
+NOBODY = "pytest_triton_no_such_model"
 #: Environment variable in the workers of pytest-xdist: a directory that they all share.
 RUN_DIRECTORY = "PYTEST_TRITON_RUN_DIRECTORY"
 
@@ -91,10 +93,41 @@ class Observed:
     @cached_property
     def expected(self) -> tuple[str, ...]:
         """Models that have to be there: of the repository, or of the endpoint's index."""
-        names = self.deployment.models or tuple(
-            sorted({str(entry.get("name")) for entry in self._index()})
-        )
+        names = self.deployment.models or self._listed()
         return tuple(name for name in names if fnmatch.fnmatchcase(name, self.settings.models))
+
+    def _listed(self) -> tuple[str, ...]:
+        """The models of an endpoint's index, without those that nobody asked it to load."""
+        listed = {str(entry.get("name")) for entry in self._index()}
+        return tuple(sorted(listed - set(self.never_loaded)))
+
+    @cached_property
+    def never_loaded(self) -> tuple[str, ...]:
+        """Models that an endpoint lists without a state, as models under explicit control are.
+
+        A configuration that cannot be read is listed the same way. Only a request for control
+        tells the two apart, so without the permission for it they count as never loaded.
+        """
+        states: dict[str, bool] = {}
+        for entry in self._index():
+            name = str(entry.get("name"))
+            states[name] = states.get(name, False) or "state" in entry
+        stateless = tuple(sorted(name for name, state in states.items() if not state))
+        if self.deployment.owned or (stateless and not self._loads_on_request()):
+            return ()
+        return stateless
+
+    def _loads_on_request(self) -> bool:
+        """Whether models are loaded by request; assumed where nobody may ask."""
+        if not self.settings.allow_control:
+            return True
+        try:
+            self.http.unload(NOBODY)
+        except RequestFailed as error:
+            return "not allowed" not in error.message
+        except ProbeError:
+            pass
+        return True
 
     @cached_property
     def models(self) -> dict[str, ServedModel]:

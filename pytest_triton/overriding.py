@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_triton.factory import Disposable
 from pytest_triton.own_models import VERSIONS, telling_source
-from pytest_triton.probe.http import HttpProbe
+from pytest_triton.probe.http import HttpProbe, wait_until
 from pytest_triton.probe.types import ProbeError, RequestFailed
 from pytest_triton.telling import Told, parameters, reload_plainly, states, tell
 
@@ -19,6 +19,8 @@ from pytest_triton.telling import Told, parameters, reload_plainly, states, tell
 OVERRIDDEN, MARK = 5, 77
 #: Seconds between two requests while a reload is going on.
 _STEP = 0.005
+#: Seconds for one answer to somebody who asks all the time.
+_ASKED = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,11 @@ def _asking(disposable: Disposable, seen: Failing) -> Iterator[None]:
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     try:
+        wait_until(lambda: seen.asked > 0, timeout=_ASKED, interval=_STEP)
         yield
+        asked = seen.asked  # a machine may be busy: it is asked afterwards for certain
+        wait_until(lambda: seen.asked > asked + 1, timeout=_ASKED, interval=_STEP)
     finally:
-        time.sleep(2 * _STEP)
         stop.set()
         thread.join()
 

@@ -29,10 +29,11 @@ def test_a_pytorch_model(triton_subject: Subject, triton_evidence: Evidence) -> 
 def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence) -> None:
     failed = triton_subject.deployment.failed
     repository = triton_subject.deployment.repository
+    unloaded = triton_subject.never_loaded
     assert triton_subject.expected, (
         f"there is no model at all in {repository or 'the repository index'}: a model is a "
         "directory with config.pbtxt and numbered version directories"
-    )
+    ) + (f" (never loaded: {', '.join(unloaded)})" if unloaded else "")
     index = triton_subject.index()
     for name in triton_subject.expected:
         with triton_evidence.case(name):
@@ -48,6 +49,8 @@ def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence
                 triton_evidence.locate(*(place or (f"{name}/config.pbtxt", 0)))
                 raise AssertionError(f"{reason}\n  remedy    {remedy}" if remedy else reason)
     triton_evidence.measure("ready models", len(triton_subject.models), "models")
+    if unloaded:
+        triton_evidence.measure("never loaded", len(unloaded), "models")
 
 
 @pytest.mark.clause("CFG-01")

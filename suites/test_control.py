@@ -92,7 +92,7 @@ def test_unknown_load(triton_disposable: Disposable) -> None:
 
 
 @pytest.mark.clause("REP-05")
-def test_override(triton_disposable: Disposable) -> None:
+def test_config_override(triton_disposable: Disposable) -> None:
     seen = override(triton_disposable)
     assert seen.before == plain(), f"before the override the model tells {seen.before}"
     assert seen.served == str(OVERRIDDEN), f"the served configuration has VALUE {seen.served!r}"
@@ -103,7 +103,7 @@ def test_override(triton_disposable: Disposable) -> None:
 
 
 @pytest.mark.clause("REP-12")
-def test_override_files(triton_disposable: Disposable) -> None:
+def test_file_override(triton_disposable: Disposable) -> None:
     seen = override_files(triton_disposable)
     assert seen.before == plain(), f"before the override the model tells {seen.before}"
     expected = (max(VERSIONS), OVERRIDDEN, MARK)

@@ -138,6 +138,9 @@ class Handler(BaseHTTPRequestHandler):
                 one.did(changed)
             except Exception as error:  # a rule that cannot be applied is told, not hidden
                 one.did(False, f"{type(error).__name__}: {error} on {self.command} {path}")
+            if rule.leak:
+                one.kept.append(b"x" * (rule.leak << 20))
+                one.did(True)
             cut, shut, delay = cut or rule.cut, shut or rule.close, max(delay, rule.delay)
             if rule.cut or rule.close or rule.delay:
                 one.did(True)

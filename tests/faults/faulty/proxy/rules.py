@@ -48,6 +48,8 @@ class Rule:
     #: Do not ask the server at all.
     respond: bool = False
 
+    #: MiB that the proxy, a process of the server, keeps for each answer.
+    leak: int = 0
     #: Seconds before the answer is given.
     delay: float = 0.0
     #: Close the connection instead of answering (gRPC: UNAVAILABLE).
@@ -131,6 +133,7 @@ class Active:
         self._memory: dict[str, Any] = {}
         self.armed = rule.armed_by is None
         self.turn = threading.Lock()
+        self.kept: list[bytes] = []
 
     def arm(self, path: str, body: bytes) -> None:
         """Look whether a request is the one that the rule waits for."""
