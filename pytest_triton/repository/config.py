@@ -81,6 +81,8 @@ def parse_config(text: str, *, source: Path | str = CONFIG_NAME) -> ModelConfig:
         raise ConfigError(source, reason, line, column) from None
     except RecursionError:
         raise ConfigError(source, "messages are nested too deep") from None
+    except ValueError as error:  # a number that its enumeration cannot hold
+        raise ConfigError(source, str(error)) from None
     return config
 
 

@@ -179,6 +179,11 @@ def parser_class() -> Any:
                 )
                 tokenizer.NextToken()
                 return
+            except ValueError as error:  # an enum's number that fits no integer; it was consumed
+                self.located.mistakes.append(
+                    Mistake("kind", written, str(error), token, self._kind(field), (), path)
+                )
+                return
             if field.name == "key" and self.path[-1:] == ("?",):
                 self._key = message.key
             self._note(path, Span(start, value, tokenizer.end))
