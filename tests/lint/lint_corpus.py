@@ -24,7 +24,7 @@ else:
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 #: What a real server can do with a model.
-SERVER = ("ready", "refused", "hangs", "unrun")
+SERVER = ("ready", "refused", "hangs", "crashes", "unrun")
 
 #: Loads with every configuration; answers zeros of the outputs that it declares.
 IDENTITY = """\
@@ -250,7 +250,7 @@ def disagreement(case: Case, verdict: Verdict, errors: Sequence[str], tests: set
     """Why the server's verdict and lint's do not go together; empty when they do."""
     if verdict.outcome == "unrun":
         return ""
-    if verdict.outcome in ("refused", "hangs"):
+    if verdict.outcome in ("refused", "hangs", "crashes"):
         return "" if errors else f"{verdict.outcome} by the server, and lint has no error"
     if not errors:
         return ""

@@ -124,6 +124,7 @@ def test_normalising(left: str, right: str, same: bool) -> None:
         ("refused", ["SHP001@3"], "", True),
         ("refused", [], "", False),
         ("hangs", [], "", False),
+        ("crashes", [], "", False),
         ("hangs", ["LAY001@1"], "", True),
         ("unrun", ["LAY001@1"], "", True),
     ],

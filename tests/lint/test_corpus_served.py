@@ -45,7 +45,10 @@ class Server:
     def verdict(self, case: Case) -> Verdict:
         """What the server does with a case; looked up once."""
         if case.id not in self._verdicts:
-            self._verdicts[case.id] = self._load(case)
+            verdict = self._load(case)
+            if verdict.outcome == "crashes":  # of this model, or of those before it?
+                verdict = self._load(case)
+            self._verdicts[case.id] = verdict
         return self._verdicts[case.id]
 
     def _load(self, case: Case) -> Verdict:
@@ -63,8 +66,10 @@ class Server:
                 return Verdict("refused", f"{error}\n{self._logged(begin)}")
             except (ConnectionFailed, MalformedAnswer) as error:
                 reason = f"{error}\n{self._logged(begin)}"
+                died = not self._alive()
                 self.close()
-                return Verdict("hangs", f"no answer to the load: {reason}")
+                outcome = "crashes" if died else "hangs"
+                return Verdict(outcome, f"no answer to the load: {reason}")
             probe.unload(case.id, dependents=True)
             self._wait_until_gone(probe, case.id)
         return Verdict("ready") if ready else Verdict("refused", self._logged(begin))
@@ -83,6 +88,15 @@ class Server:
             )  # fmt: skip
             self._deployment = self._stack.enter_context(embedded(spec))
         return self._deployment
+
+    def _alive(self) -> bool:
+        """Whether tritonserver itself is still there, and no zombie."""
+        assert self._deployment is not None
+        try:
+            text = Path(f"/proc/{self._deployment.pid}/stat").read_text()
+        except OSError:
+            return False
+        return text.rpartition(")")[2].split()[0] != "Z"
 
     def _logged(self, begin: int) -> str:
         with self.log.open("rb") as file:

@@ -143,7 +143,7 @@ def test_nothing_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["nowhere"], "No such file"),
         (["--triton-release", "24.99"], "24.99"),
-        (["--select", "CFG999"], "did you mean CFG00"),
+        (["--select", "CFG999"], "did you mean CFG"),
         (["--ignore", "CGF"], "no lint rule"),
         (["--explain", "CFG03"], "did you mean CFG003"),
         (["--diff", "--format", "json"], "--diff"),

@@ -61,6 +61,11 @@ def test_a_syntax_error_has_a_position(
     assert str(caught.value).startswith(f"{path}:{caught.value.line}:{caught.value.column}: ")
 
 
+def test_a_number_of_too_many_digits() -> None:
+    with pytest.raises(ConfigError, match="out of range"):
+        parse_config("max_batch_size: 99999999999999999999")
+
+
 def test_two_schedulers_are_refused_as_the_server_does() -> None:
     with pytest.raises(ConfigError, match="scheduling_choice"):
         parse_config("dynamic_batching { }\nsequence_batching { }\n")

@@ -58,8 +58,11 @@ def rule(identity: str) -> Rule:
 
 def nearest(name: str) -> list[str]:
     """Rules that somebody could have meant, the nearest first."""
-    wanted = name.upper()
+    wanted = name.strip().upper()
     family = wanted.rstrip("0123456789")
+    digits = wanted[len(family) :].lstrip("0")
+    if f"{family}{digits:0>3}" in rules():  # CFG3, CFG0003
+        return [f"{family}{digits:0>3}"]
     close = difflib.get_close_matches(wanted, rules(), n=4, cutoff=0.6)
     return close or [one for one in rules() if one.rstrip("0123456789") == family][:4]
 
