@@ -9,46 +9,70 @@
         dynamic_batching=DynamicBatching(max_queue_delay_microseconds=200),
     )
 
-Every call writes one complete model, or nothing.
+Every call writes one complete model, or nothing: what lint calls an error is refused.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_triton.repository.config import (
     CONFIG_NAME,
+    ConfigError,
     ModelConfig,
     format_config,
     new_config,
     read_config,
 )
+from pytest_triton.repository.configuring import configure
+from pytest_triton.repository.lint import Finding, LintOptions
+from pytest_triton.repository.lint.engine import lint_among
 from pytest_triton.repository.options import (
-    BuildRefused,
+    ControlInput,
+    Direct,
     DynamicBatching,
     Edit,
     InstanceGroup,
+    Latest,
+    ModelWarmup,
+    Oldest,
     Options,
+    QueuePolicy,
+    RateLimiter,
+    SequenceBatching,
+    State,
     Step,
-    check,
-    configure,
+    WarmupInput,
 )
+from pytest_triton.repository.refusing import BuildRefused, check, refuse_errors
 from pytest_triton.repository.tensors import TensorSpec
 
 __all__ = [
     "BuildRefused",
+    "ControlInput",
+    "Direct",
     "DynamicBatching",
     "InstanceGroup",
+    "Latest",
+    "ModelWarmup",
+    "Oldest",
     "Options",
+    "QueuePolicy",
+    "RateLimiter",
     "RepositoryBuilder",
+    "SequenceBatching",
+    "State",
     "Step",
     "TensorSpec",
+    "WarmupInput",
 ]
 
 #: A path is copied, bytes are written, a torch module is scripted as it stands, and a function
@@ -63,10 +87,18 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 class RepositoryBuilder:
     """Writes models into ``path``, which is created; models that are there stay."""
 
-    def __init__(self, path: Path | str, *, checked: bool = True) -> None:
-        """``checked=False`` writes what Triton would refuse or hang on: for tests of failures."""
+    def __init__(
+        self, path: Path | str, *, checked: bool = True, lint: LintOptions | None = None
+    ) -> None:
+        """``checked=False`` writes what Triton would refuse or hang on: for tests of failures.
+
+        ``lint`` says what is known of the server: its release, its GPUs, the latency budget.
+        """
         self.path = Path(path)
         self.checked = checked
+        self.lint = lint or LintOptions()
+        #: Warnings and remarks of lint about the models that this builder wrote.
+        self.findings: list[Finding] = []
         self.path.mkdir(parents=True, exist_ok=True)
 
     def torchscript(
@@ -80,7 +112,8 @@ class RepositoryBuilder:
     ) -> Path:
         """A model of the PyTorch backend; ``model`` is version 1, or version -> model.
 
-        ``options`` are the fields of :class:`Options`. Returns the model's directory.
+        ``options`` are the fields of :class:`Options`. Returns the model's directory. Raises
+        BuildRefused.
         """
         versions = model if isinstance(model, Mapping) else {1: model}
         config = new_config(name=name, platform="pytorch_libtorch")
@@ -110,17 +143,28 @@ class RepositoryBuilder:
         outputs: Sequence[TensorSpec],
         **options: Any,
     ) -> Path:
-        """An ensemble over other models; its version directory is empty."""
+        """An ensemble over models that are already in the repository."""
         config = new_config(name=name, platform="ensemble")
+        config.ensemble_scheduling.SetInParent()
         for step in steps:
             entry = config.ensemble_scheduling.step.add(
-                model_name=step.model, model_version=step.version
+                model_name=step.model_name, model_version=step.model_version
             )
-            entry.input_map.update(step.inputs)
-            entry.output_map.update(step.outputs)
-        return self._model(config, inputs, outputs, Options(**options), {1: _nothing}, "")
+            entry.input_map.update(step.input_map)
+            entry.output_map.update(step.output_map)
+        chosen = Options(**options)
+        if chosen.max_batch_size is None:
+            chosen = replace(chosen, max_batch_size=self._common_batch(steps))
+        return self._model(config, inputs, outputs, chosen, {1: _nothing}, "")
 
-    def copy(self, model: Path | str, *, name: str | None = None, edit: Edit | None = None) -> Path:
+    def copy(
+        self,
+        model: Path | str,
+        *,
+        name: str | None = None,
+        edit: Edit | None = None,
+        checked: bool = True,
+    ) -> Path:
         """A model directory of another repository, if need be renamed or reconfigured.
 
         Untouched, config.pbtxt is copied as it is; a new name or an edit loses its comments.
@@ -138,7 +182,7 @@ class RepositoryBuilder:
                     edit(config)
                 (directory / CONFIG_NAME).write_text(format_config(config), encoding="utf-8")
 
-        return self._write(name, fill)
+        return self._write(name, fill, checked)
 
     def _model(
         self,
@@ -149,29 +193,29 @@ class RepositoryBuilder:
         versions: Mapping[int, ModelSource],
         file_name: str,
     ) -> Path:
-        configure(config, inputs, outputs, options)
-        if self.checked and options.config is None:
+        checked = self.checked and options.checked
+        if checked:
             check(inputs, outputs, options, versions)
+        named = configure(config, inputs, outputs, options)
+        text = format_config(config) if options.config is None else options.config
 
         def fill(directory: Path) -> None:
-            text = format_config(config) if options.config is None else options.config
             (directory / CONFIG_NAME).write_text(text, encoding="utf-8")
-            for output, labels in options.labels.items():
-                lines = "".join(f"{label}\n" for label in labels)
-                (directory / f"{output}_labels.txt").write_text(lines, encoding="utf-8")
             for version, source in versions.items():
                 (directory / str(version)).mkdir()
-                _place(source, directory / str(version), file_name)
-            for relative, content in options.files.items():
+                chosen = options.default_model_filename or file_name
+                _place(source, directory / str(version), chosen)
+            for relative, content in {**named, **options.files}.items():
                 path = directory / relative
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
 
-        return self._write(config.name, fill)
+        return self._write(config.name, fill, options.checked)
 
-    def _write(self, name: str, fill: Callable[[Path], None]) -> Path:
-        """Fill a directory beside the repository, then rename it into place."""
-        if self.checked and not _NAME.fullmatch(name):
+    def _write(self, name: str, fill: Callable[[Path], None], checked: bool) -> Path:
+        """Fill a directory beside the repository, lint it, then rename it into place."""
+        checked = checked and self.checked
+        if os.sep in name or name in ("", ".", "..") or (checked and not _NAME.fullmatch(name)):
             raise BuildRefused(
                 f"{name!r} is no name for a model: Triton hangs on blanks",
                 "letters, digits, '_', '-' and '.', not beginning with '.'",
@@ -182,12 +226,30 @@ class RepositoryBuilder:
         # Not inside the repository: a server that polls it would see half a model.
         work = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
         try:
-            (work / "model").mkdir()
-            fill(work / "model")
-            (work / "model").rename(target)
+            (work / name).mkdir()
+            fill(work / name)
+            if checked:
+                self._judge(work / name)
+            (work / name).rename(target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target
+
+    def _judge(self, model: Path) -> None:
+        """What lint has against a model, with the models that are already there."""
+        found = lint_among(model, self.path, self.lint).findings
+        refuse_errors(model.name, found)
+        self.findings += found
+
+    def _common_batch(self, steps: Sequence[Step]) -> int | None:
+        """The largest batch that every step takes; None when that is not known."""
+        sizes = []
+        for step in steps:
+            try:
+                sizes.append(read_config(self.path / step.model_name).max_batch_size)
+            except ConfigError:
+                return None
+        return min((size for size in sizes if size), default=0) if sizes else None
 
 
 def _place(source: ModelSource, directory: Path, file_name: str) -> None:

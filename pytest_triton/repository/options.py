@@ -1,20 +1,33 @@
-"""What a model in a repository can be told: typed options, and config.pbtxt out of them."""
+"""What a model in a repository can be told: the messages and fields of config.pbtxt, typed.
+
+Names are Triton's: ``DynamicBatching.max_queue_delay_microseconds`` is
+``dynamic_batching { max_queue_delay_microseconds }``. What is left at its default is not
+written, so that Triton's own default holds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pytest_triton.errors import ToolError
 from pytest_triton.repository.config import ModelConfig
-from pytest_triton.repository.tensors import TensorSpec, config_type
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Edit = Callable[[ModelConfig], object]
 
 
-class BuildRefused(ToolError):
-    """What was asked for is no model that Triton could serve."""
+@dataclass(frozen=True, slots=True)
+class QueuePolicy:
+    """``ModelQueuePolicy``: what becomes of requests that wait; by default they wait for ever."""
+
+    timeout_action: Literal["REJECT", "DELAY"] = "REJECT"
+    default_timeout_microseconds: int = 0
+    #: Requests may shorten the default timeout by their own.
+    allow_timeout_override: bool = False
+    max_queue_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +36,108 @@ class DynamicBatching:
 
     max_queue_delay_microseconds: int = 0
     preferred_batch_size: tuple[int, ...] = ()
+    preserve_ordering: bool = False
+    #: Levels are 1, the most urgent, to this; 0: there are none.
+    priority_levels: int = 0
+    default_priority_level: int = 0
+    default_queue_policy: QueuePolicy | None = None
+    #: Level -> its policy, instead of the default one.
+    priority_queue_policy: Mapping[int, QueuePolicy] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ControlInput:
+    """``control_input [ { … } ]``: a tensor that Triton adds to each request of a sequence."""
+
+    name: str
+    kind: Literal[
+        "CONTROL_SEQUENCE_START",
+        "CONTROL_SEQUENCE_READY",
+        "CONTROL_SEQUENCE_END",
+        "CONTROL_SEQUENCE_CORRID",
+    ]
+    #: Its values; their Python type chooses int32_, fp32_ or bool_false_true. Not for CORRID.
+    false_true: tuple[int, int] | tuple[float, float] | tuple[bool, bool] = (0, 1)
+    #: Of CORRID, as in TensorSpec.
+    datatype: str = "UINT64"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """``state [ { … } ]``: a tensor that Triton keeps from one request of a sequence to the next.
+
+    ``initial_state`` is what a sequence begins with: zeros, one sample, or None for whatever
+    lies in memory, which only a model that looks at START can use.
+    """
+
+    input_name: str
+    output_name: str
+    datatype: str
+    shape: tuple[int, ...]
+    initial_state: Literal["zero_data"] | np.ndarray | None = "zero_data"
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """``direct { … }``: each sequence has its slot in the batch."""
+
+    max_queue_delay_microseconds: int = 0
+    minimum_slot_utilization: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Oldest:
+    """``oldest { … }``: a batch is made of the oldest requests of different sequences."""
+
+    max_candidate_sequences: int = 0
+    preferred_batch_size: tuple[int, ...] = ()
+    max_queue_delay_microseconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceBatching:
+    """``sequence_batching { … }``: the requests of a sequence go to one instance, in order."""
+
+    strategy: Direct | Oldest | None = None
+    control_input: Sequence[ControlInput] = ()
+    state: Sequence[State] = ()
+    #: 0: Triton's default, a second.
+    max_sequence_idle_microseconds: int = 0
+    #: From 23.11 on.
+    iterative_sequence: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupInput:
+    """One input of a warm-up sample: its shape without the batch dimension, zeros or noise."""
+
+    shape: tuple[int, ...]
+    data: Literal["zero_data", "random_data"] = "zero_data"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelWarmup:
+    """``model_warmup [ { … } ]``: requests that are run before the model is READY.
+
+    Required inputs that are not named are zeros. An array is one sample, without the batch
+    dimension, and goes into the folder ``warmup``.
+    """
+
+    name: str = "warmup"
+    #: None: max_batch_size. 0 would be skipped by Triton.
+    batch_size: int | None = None
+    count: int = 1
+    inputs: Mapping[str, WarmupInput | np.ndarray] = field(default_factory=dict)
+    #: Sizes of named axes, as TensorSpec names them.
+    axes: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimiter:
+    """``rate_limiter { … }``: what an execution takes; works under ``--rate-limit`` alone."""
+
+    resources: Mapping[str, int] = field(default_factory=dict)
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,117 +147,62 @@ class InstanceGroup:
     count: int = 1
     kind: Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"] = "KIND_AUTO"
     gpus: tuple[int, ...] = ()
+    name: str = ""
+    rate_limiter: RateLimiter | None = None
+    profile: tuple[str, ...] = ()
+    passive: bool = False
+    host_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step of an ensemble; maps go from the model's tensor to the ensemble's."""
 
-    model: str
-    inputs: Mapping[str, str]
-    outputs: Mapping[str, str]
-    version: int = -1
+    model_name: str
+    input_map: Mapping[str, str]
+    output_map: Mapping[str, str]
+    #: -1: the latest.
+    model_version: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """``version_policy { latest { num_versions } }``."""
+
+    num_versions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """What every kind of model can have besides its tensors."""
 
-    max_batch_size: int = 8
-    dynamic_batching: DynamicBatching | None = None
-    #: "latest", "all", or the versions that are served.
-    version_policy: Literal["latest", "all"] | Sequence[int] | None = None
-    instance_groups: Sequence[InstanceGroup] = ()
-    #: Model parameters, such as INFERENCE_MODE.
-    parameters: Mapping[str, str] = field(default_factory=dict)
+    #: None: 8, and for an ensemble what all of its steps can take.
+    max_batch_size: int | None = None
+    #: None: the defaults, where the model batches and nothing else schedules; False: no batching.
+    dynamic_batching: DynamicBatching | Literal[False] | None = None
+    sequence_batching: SequenceBatching | None = None
+    #: "latest", "all", a number of latest versions, or the versions that are served.
+    version_policy: Literal["latest", "all"] | Latest | Sequence[int] | None = None
+    instance_group: Sequence[InstanceGroup] = ()
+    model_warmup: Sequence[ModelWarmup] = ()
+    response_cache: bool = False
+    #: Model parameters, such as INFERENCE_MODE; a bool becomes "true" or "false".
+    parameters: Mapping[str, str | bool | int | float] = field(default_factory=dict)
     #: Output name -> labels, written to ``<output>_labels.txt``.
     labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: Tensor name -> the shape that the model itself sees, without the batch dimension.
+    reshape: Mapping[str, Sequence[int]] = field(default_factory=dict)
     optional_inputs: Sequence[str] = ()
+    allow_ragged_batch: Sequence[str] = ()
+    #: model_transaction_policy: any number of responses to a request.
     decoupled: bool = False
+    #: Empty: model.pt or model.py.
+    default_model_filename: str = ""
     #: Further files below the model's directory: relative path -> content.
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     #: Changes the ModelConfig just before it is written: anything that has no option here.
     edit: Edit | None = None
-    #: Instead of everything above: this text as config.pbtxt, right or wrong.
+    #: Instead of everything above: this text as config.pbtxt; linted like what is built.
     config: str | None = None
-
-
-def configure(
-    config: ModelConfig,
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    options: Options,
-) -> None:
-    """Fill the message from the options."""
-    types = config.DESCRIPTOR.fields_by_name["input"].message_type.fields_by_name["data_type"]
-    numbers = types.enum_type.values_by_name
-    config.max_batch_size = options.max_batch_size
-    for kind, tensors in ((config.input, inputs), (config.output, outputs)):
-        for tensor in tensors:
-            number = numbers[config_type(tensor.datatype)].number
-            kind.add(name=tensor.name, data_type=number, dims=tensor.dims)
-    for entry in config.input:
-        if entry.name in options.optional_inputs:
-            entry.optional = True
-    for entry in config.output:
-        if entry.name in options.labels:
-            entry.label_filename = f"{entry.name}_labels.txt"
-    if options.dynamic_batching is not None:
-        batching = config.dynamic_batching
-        batching.SetInParent()
-        batching.preferred_batch_size.extend(options.dynamic_batching.preferred_batch_size)
-        if options.dynamic_batching.max_queue_delay_microseconds:
-            delay = options.dynamic_batching.max_queue_delay_microseconds
-            batching.max_queue_delay_microseconds = delay
-    policy = options.version_policy
-    if policy == "all":
-        config.version_policy.all.SetInParent()
-    elif policy == "latest":
-        config.version_policy.latest.num_versions = 1
-    elif policy is not None:
-        config.version_policy.specific.versions.extend(int(version) for version in policy)
-    for group in options.instance_groups:
-        kinds = config.instance_group.add(count=group.count, gpus=group.gpus)
-        kinds.kind = kinds.Kind.Value(group.kind)
-    for key, value in options.parameters.items():
-        config.parameters[key].string_value = value
-    if options.decoupled:
-        config.model_transaction_policy.decoupled = True
-    if options.edit is not None:
-        options.edit(config)
-
-
-def check(
-    inputs: Sequence[TensorSpec],
-    outputs: Sequence[TensorSpec],
-    options: Options,
-    versions: Collection[int],
-) -> None:
-    """Refuse what can be seen to be wrong without a server. Raises BuildRefused."""
-    if options.max_batch_size < 0:
-        raise BuildRefused(f"max_batch_size is {options.max_batch_size}", "0 or more")
-    if options.dynamic_batching is not None and options.max_batch_size == 0:
-        raise BuildRefused(
-            "dynamic_batching without a batch dimension: Triton accepts it and never batches",
-            "max_batch_size of 1 or more, or no dynamic_batching",
-        )
-    for kind, tensors in (("input", inputs), ("output", outputs)):
-        names = [tensor.name for tensor in tensors]
-        if not names:
-            raise BuildRefused(f"no {kind}", f"give at least one {kind}")
-        if len(set(names)) < len(names):
-            raise BuildRefused(f"an {kind} name occurs twice: {names}", "one name per tensor")
-        for tensor in tensors:
-            if any(size == 0 or size < -1 for size in tensor.dims):
-                raise BuildRefused(
-                    f"{kind} {tensor.name!r} has dims {list(tensor.dims)}",
-                    "sizes are 1 or more, or -1 for a size that varies",
-                )
-    if not versions or any(version < 1 for version in versions):
-        raise BuildRefused(f"versions {sorted(versions)}", "at least one, from 1 on")
-    unknown = {*options.labels} - {tensor.name for tensor in outputs}
-    unknown |= {*options.optional_inputs} - {tensor.name for tensor in inputs}
-    if unknown:
-        raise BuildRefused(
-            f"no tensor is called {sorted(unknown)}", "correct labels or optional_inputs"
-        )
+    #: False: written even if lint finds errors; the builder's own ``checked`` goes first.
+    checked: bool = True

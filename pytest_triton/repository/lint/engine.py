@@ -14,7 +14,7 @@ from pytest_triton.repository.config import CONFIG_NAME, ConfigError, EncodingEr
 from pytest_triton.repository.layout import is_directory, is_version, list_models, model_directory
 from pytest_triton.repository.lint.context import LintedModel, LintedRepository, LintOptions
 from pytest_triton.repository.lint.finding import SEVERITIES, Finding, Severity, told
-from pytest_triton.repository.lint.registry import checks
+from pytest_triton.repository.lint.registry import RegisteredForAll, checks
 from pytest_triton.repository.lint.suppress import suppress
 from pytest_triton.repository.names import printable
 from pytest_triton.repository.positions import Position, locate
@@ -76,6 +76,30 @@ def lint(
         found += suppress(model) if options.suppressions else model.findings
     names = tuple(printable(name) for name in repository.models)
     return LintResult(tuple(_ordered(found, options)), names)
+
+
+def lint_among(model: Path, repository: Path, options: LintOptions | None = None) -> LintResult:
+    """Look at one model as if it were in a repository that it is not in yet.
+
+    Only an ensemble has to do with the repository's other models; of those nothing is said.
+    """
+    options = options or LintOptions()
+    opened = LintedRepository(repository, {}, options, whole=False)
+    new = LintedModel(model.name, model, model.name, model_directory(model))
+    _read(new, opened)
+    if new.config.HasField("ensemble_scheduling"):
+        opened.whole = True
+        for directory in list_models(repository):
+            if directory.name != new.name:
+                _read(
+                    LintedModel(directory.name, directory.path, directory.name, directory), opened
+                )
+    for registered in checks():
+        alone = not isinstance(registered, RegisteredForAll)
+        if alone and (new.readable or not registered.needs_config):
+            registered.function(new)  # type: ignore[arg-type]
+    found = suppress(new) if options.suppressions else new.findings
+    return LintResult(tuple(_ordered(found, options)), (printable(new.name),))
 
 
 def _open(path: Path, options: LintOptions, texts: Mapping[Path, str]) -> LintedRepository:
