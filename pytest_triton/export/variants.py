@@ -27,6 +27,8 @@ VariantName = Literal["plain", "frozen", "optimized"]
 CANDIDATES: tuple[VariantName, ...] = ("frozen", "optimized")
 #: A difference below this share is none: it is within what another machine changes.
 MARGIN = 0.05
+#: An interval that reaches farther than this says nothing: the machine was too noisy.
+VAGUE = 0.10
 #: Seconds for one variant at one batch size.
 SECONDS = 1.5
 
@@ -98,7 +100,7 @@ def choose(measured: Sequence[Variant]) -> VariantName:
     for name in CANDIDATES:
         own = [entry for entry in measured if entry.name == name]
         verdicts = {entry.verdict for entry in own}
-        if "faster" not in verdicts or verdicts & {"slower", "not possible"}:
+        if "faster" not in verdicts or verdicts - {"faster", "no difference"}:
             continue
         mean = float(np.exp(np.mean([np.log(entry.ratio) for entry in own])))
         # The next one has to be better by more than the margin: it is the less simple one.
@@ -144,7 +146,10 @@ def unproven(measured: Sequence[Variant], name: VariantName, reason: str) -> tup
 def _verdict(compared: Comparison) -> str:
     if compared.high < 1 - MARGIN:
         return "faster"
-    return "slower" if compared.low > 1 + MARGIN else "no difference"
+    if compared.low > 1 + MARGIN:
+        return "slower"
+    told = compared.low >= 1 - VAGUE and compared.high <= 1 + VAGUE
+    return "no difference" if told else "inconclusive"
 
 
 def _call(module: Any, tensors: Sequence[Any], device: Any) -> Callable[[], object]:

@@ -55,7 +55,7 @@ class Variant:
     name: str
     #: Rows of every call; 0 when the model does not batch.
     batch: int
-    #: "faster", "slower", "no difference", or "not possible".
+    #: "faster", "slower", "no difference", "inconclusive", or "not possible".
     verdict: str
     #: Median time of a call over that of the plain file (below 1: faster), 95 % interval.
     ratio: float = 0.0

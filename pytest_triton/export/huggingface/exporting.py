@@ -235,7 +235,7 @@ def _causal(model: Any) -> bool:
 
 
 def _runs(model: Any, tokens: int) -> bool:
-    """Whether the model answers a row of so many tokens. Only asked on the CPU."""
+    """Whether the model answers a row of so many tokens; taken for granted on a GPU."""
     import torch
 
     device = device_of(model)

@@ -95,7 +95,7 @@ def vocabulary(
     if takes and (types > 1 if token_types is None else token_types):
         names.append("token_type_ids")
     size = int(model.get_input_embeddings().weight.shape[0])
-    limit = _limit(config, check)
+    limit = _limit(model, check)
     if length is not None and limit is not None and length > limit:
         raise ExportRefused(
             f"the model has {limit} positions, asked for are {length}", f"at most {limit}"
@@ -106,8 +106,9 @@ def vocabulary(
     return Vocabulary(tuple(names), size, pad, max(types, 1), proven)
 
 
-def _limit(config: Any, check: Callable[[int], bool]) -> int | None:
+def _limit(model: Any, check: Callable[[int], bool]) -> int | None:
     """The most tokens that the model has positions for; None when it has no limit."""
+    config = model.config
     for key in ("max_position_embeddings", "n_positions", "max_sequence_length"):
         told = getattr(config, key, None)
         if isinstance(told, int) and told > 0:
@@ -117,15 +118,25 @@ def _limit(config: Any, check: Callable[[int], bool]) -> int | None:
     if told > 4 * DEFAULT_LENGTH:
         return told  # not reached by the proof; a run with so many tokens would cost minutes
     # RoBERTa and its kin count positions from behind the padding token's own.
-    offset = int(getattr(config, "pad_token_id", None) or 0) + 1
-    for candidate in (told, told - offset):
+    offset = _first_position(model, told)
+    for candidate in (told - offset,) if offset else (told, told - 2):
         if candidate > 0 and check(candidate):
             return candidate
     raise ExportRefused(
-        f"the model runs neither with {told} nor with {told - offset} tokens, though its "
-        f"configuration says {told} positions",
+        f"the model does not run with {told - offset} tokens, though its configuration says "
+        f"{told} positions",
         "say max_length",
     )
+
+
+def _first_position(model: Any, positions: int) -> int:
+    """Positions that stand for padding: a table of positions that has a padding index."""
+    words = model.get_input_embeddings()
+    for table in model.modules():
+        rows, pad = getattr(table, "num_embeddings", 0), getattr(table, "padding_idx", None)
+        if table is not words and rows == positions and isinstance(pad, int):
+            return pad + 1
+    return 0
 
 
 def prove_padding(
