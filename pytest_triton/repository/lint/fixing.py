@@ -2,7 +2,7 @@
 
 Comments and order stay, because a fix changes characters and never writes a file anew. After
 each round everything is linted again: a fix that did not help, or after which something else
-is found, is taken back. Only what was hidden by text that could not be read may come to light.
+is wrong, is taken back. Only what was hidden by text that could not be read may come to light.
 """
 
 from __future__ import annotations
@@ -166,14 +166,17 @@ def whole_line(text: str, edit: Edit) -> Edit:
 
 
 def _better(before: LintResult, after: LintResult, fixed: Sequence[Finding]) -> bool:
-    """Whether the fixed findings are gone, and no others have come."""
+    """Whether the fixed findings are gone, and nothing else is wrong."""
     had, has = _count(before.findings), _count(after.findings)
     asked = _count(fixed)
     if any(has[key] > had[key] - times for key, times in asked.items()):
         return False
-    gained = [rule for (_, rule), times in has.items() if times > had[(_, rule)]]
+    gained = {rule for (file, rule), times in has.items() if times > had[file, rule]}
     if all(finding.rule in _READING for finding in fixed):
         return _SYNTAX not in gained
+    if all(finding.severity != "info" for finding in fixed):
+        # What is only worth knowing (of the batching that was added) is no harm.
+        gained -= {one.rule for one in after.findings if one.severity == "info"}
     return not gained
 
 
