@@ -2,8 +2,8 @@
 
     python benchmarks/functional.py [--rounds 3]
 
-Prints seconds by area out of report.json (fixtures and boots of further servers included)
-and, as the control, the seconds of the same pytest run with nothing to judge. Limit of the
+Prints seconds by area out of report.json, clauses that carry measured numbers apart, and, as
+the control, the seconds of the same pytest run with nothing to judge. Limit of the
 project: all functional clauses in under 10 s.
 """
 
@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from pytest_triton.criteria import load
+
 AREAS = "setup,config,protocol,accuracy,metrics"
 
 
@@ -30,8 +32,10 @@ def judged(directory: Path) -> dict[str, float]:
     wall = time.monotonic() - began
     report = json.loads((directory / "report.json").read_text("utf-8"))
     seconds = {"wall": wall, "boot": report["run"]["timings"]["boot_ready_s"]}
+    measured = {clause.id for clause in load().clauses.values() if clause.measured}
     for clause in report["clauses"]:
-        seconds[clause["area"]] = seconds.get(clause["area"], 0.0) + clause["duration_s"]
+        area = "measured" if clause["id"] in measured else clause["area"]
+        seconds[area] = seconds.get(area, 0.0) + clause["duration_s"]
     seconds["clauses"] = sum(seconds.get(area, 0.0) for area in AREAS.split(","))
     return seconds
 

@@ -21,10 +21,10 @@ from pytest_triton.telling import UNLOAD_TIMEOUT, states
 CYCLES = 3
 #: Growths (differences of two looks) after which a verdict is tried, and the chance of a wrong
 #: one, shared among these looks.
-LOOKS, ERROR = (4, 8, 12), 0.01
+LOOKS, ERROR = (3, 6, 9), 0.01
 #: A leak is growth for every cycle by more than this share of what a load takes: a server that
-#: keeps a twentieth has a whole model too many after twenty reloads. Allocators of servers that
-#: are right settle within some 100 kB, which is what the floor (bytes) is for.
+#: keeps a twentieth has a whole model too many after twenty reloads. Healthy servers keep some
+#: 100 kB for each load (2.39, 2.48 and 2.51), which is what the floor (bytes) is for.
 SHARE, FLOOR = 0.05, 1 << 20
 #: Seconds for all of it; a model that takes longer to load gets an inconclusive verdict.
 PATIENCE = 120.0
@@ -134,6 +134,7 @@ def resident(pids: Sequence[int]) -> int:
     """Resident memory of processes together, in bytes; those that have ended count nothing.
 
     Pages that they share count once: stubs are forks of one process that has torch loaded.
+    Pages of files (libraries) do not count: what one has of them depends on the neighbours.
     """
     return sum(_proportional(pid) for pid in pids)
 
@@ -141,14 +142,13 @@ def resident(pids: Sequence[int]) -> int:
 def _proportional(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("Pss:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
+            fields = {line.split(":")[0]: line.split()[1] for line in file if "Pss" in line}
+        return 1024 * (int(fields["Pss_Anon"]) + int(fields["Pss_Shmem"]))
+    except (OSError, ValueError, KeyError, IndexError):
         pass
-    try:  # a process that is not dumpable shows its whole size alone
-        text = Path(f"/proc/{pid}/statm").read_text("ascii")
-        return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    try:  # an older kernel, or a process that is not dumpable: its own pages, without shared ones
+        text = Path(f"/proc/{pid}/statm").read_text("ascii").split()
+        return (int(text[1]) - int(text[2])) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
 

@@ -204,3 +204,46 @@ def test_served_model() -> None:
     alone = ServedModel("m", ("1",), {"dynamic_batching": {}, "max_batch_size": 1})
     assert not alone.dynamic_batching
     assert ServedModel("m", ("1",), {"sequence_batching": {}}).stateful
+
+
+def test_models_that_nobody_asked_an_endpoint_to_load(fake: FakeTriton) -> None:
+    _answering(fake, "index", [
+        {"name": "scale", "version": "2", "state": "READY"},
+        {"name": "echo"},
+        {"name": "tokens", "version": "1", "state": "UNAVAILABLE", "reason": "unloaded"},
+        {"name": "chain", "version": "1", "state": "READY"}, {"name": "chain"},
+    ])  # fmt: skip
+    subject = _subject(fake)
+    assert subject.never_loaded == ("echo",)
+    assert subject.expected == ("chain", "scale", "tokens")
+    subject.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "never"),
+    [
+        (200, "", ("echo",)),
+        (503, "explicit model load / unload is not allowed if polling is enabled", ()),
+        (403, "This API is restricted", ("echo",)),
+    ],
+)
+def test_who_may_ask_tells_unreadable_from_never_loaded(
+    fake: FakeTriton, status: int, text: str, never: tuple[str, ...]
+) -> None:
+    _answering(fake, "index", [{"name": "scale", "version": "2", "state": "READY"},
+                               {"name": "echo"}])  # fmt: skip
+    plain, asked = fake.answer, []
+
+    def answer(method: str, path: str, headers: Any, body: bytes) -> Any:
+        if not path.startswith("/v2/repository/models/"):
+            return plain(method, path, headers, body)
+        asked.append(path)
+        return status, {"Content-Type": "application/json"}, json.dumps({"error": text}).encode()
+
+    fake.answer = answer  # type: ignore[method-assign]
+    deployment = Deployment("endpoint", fake.url)
+    subject = Subject(deployment, Settings(url=fake.url, allow_load=1, allow_control=True))
+    assert subject.never_loaded == never
+    assert ("echo" in subject.expected) is not bool(never)
+    assert asked == ["/v2/repository/models/pytest_triton_no_such_model/unload"]
+    subject.close()
