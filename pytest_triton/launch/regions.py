@@ -34,9 +34,7 @@ def region_prefix(
     own = f"triton_python_backend_shm_region_{identity}_"
     if _numbers(version) >= _UNIQUE_SINCE or not version:
         return own
-    from pytest_triton.repository.config import backend_of, read_config
-
-    backends = {backend_of(read_config(repository / name)) for name in models}
+    backends = {_backend(repository / name) for name in models}
     if not {"python", "pytorch"} <= backends:
         return own
     what = f"serving Python and PyTorch models with Triton {version}"
@@ -44,6 +42,16 @@ def region_prefix(
         locked(cache_root() / "old-server", what=what, timeout=timeout, progress=progress)
     )
     return ""
+
+
+def _backend(model: Path) -> str:
+    """The backend of a model; empty where the server will say that it cannot be read."""
+    from pytest_triton.repository.config import ConfigError, backend_of, read_config
+
+    try:
+        return backend_of(read_config(model))
+    except ConfigError:
+        return ""
 
 
 def _numbers(version: str) -> tuple[int, ...]:

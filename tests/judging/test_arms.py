@@ -112,7 +112,8 @@ def test_every_server_has_regions_of_its_own(both: Path) -> None:
     with ExitStack() as stack:
         for version in ("2.48.0", "2.51.0", "3.0", ""):
             assert _prefix(stack, version, both, ("p", "t")) == own
-        for models in (("p",), ("t",)):
+        _model(both / "nonsense", "max_batchsize: {")  # the server says what is wrong with it
+        for models in (("p",), ("t",), ("p", "nonsense")):
             assert _prefix(stack, "2.39.0", both, models) == own
 
 
