@@ -18,7 +18,7 @@ from pytest_triton.launch.embedded import ServerSpec, embedded
 from pytest_triton.probe.http import HttpProbe
 from pytest_triton.probe.types import ConnectionFailed, RequestFailed
 
-#: Answers the tensor that TOLD names, as it arrives.
+#: Answers the tensor that TOLD names, as it arrives, and something more.
 TELLER = """\
 import time
 
@@ -32,17 +32,20 @@ class TritonPythonModel:
         answers = []
         for request in requests:
             told = pb_utils.get_input_tensor_by_name(request, "TOLD").as_numpy()
-            answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("y", told.astype("f4"))]))
+            tensor = pb_utils.Tensor("y", told.astype("f4") + ADDED)
+            answers.append(pb_utils.InferenceResponse([tensor]))
         return answers
 """
 ONES = np.ones((1, 4), np.float32)
 
 
 @contextmanager
-def served(path: Path, *names: str, told: str = "x", sleep: float = 0.0) -> Iterator[HttpProbe]:
+def served(
+    path: Path, *names: str, told: str = "x", added: int = 0, sleep: float = 0.0
+) -> Iterator[HttpProbe]:
     """Cases of the corpus, and models beside them, with models that tell a tensor."""
     path.mkdir()
-    code = TELLER.replace("TOLD", told).replace("SLEEP", str(sleep))
+    code = TELLER.replace("TOLD", told).replace("ADDED", str(added)).replace("SLEEP", str(sleep))
     for case in cases():
         if case.id in names:
             write_case(path, case)
@@ -99,6 +102,14 @@ def test_a_state_without_a_type_takes_the_model_down(tmp_path: Path) -> None:
         with pytest.raises((RequestFailed, ConnectionFailed)) as failed:
             in_sequence(probe, "state_without_a_type")
         assert isinstance(failed.value, ConnectionFailed) or "not healthy" in str(failed.value)
+
+
+def test_the_python_backend_keeps_no_state(tmp_path: Path) -> None:
+    """SEQ016: the model answers a state with each request, and never sees it again."""
+    with served(tmp_path / "r", "state_of_a_python_model", told="HELD", added=1) as probe:
+        config = probe.model_config("state_of_a_python_model")
+        assert config["sequence_batching"]["state"][0]["output_name"] == "y"
+        assert in_sequence(probe, "state_of_a_python_model") == [[1.0] * 4] * 3
 
 
 def test_an_ensemble_that_writes_its_input_never_answers(tmp_path: Path) -> None:

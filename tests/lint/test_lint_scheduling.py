@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lint_corpus import IDENTITY, Case, cases, write_case
 
-from pytest_triton.repository.lint import Finding, LintOptions, lint
+from pytest_triton.repository.lint import Finding, LintOptions, lint, rules
 from pytest_triton.repository.lint.finding import apply_edits
 
 THEMES = ("batching", "sequence", "warmup", "ensembles")
@@ -233,3 +233,36 @@ def test_hostile_graphs_end(tmp_path: Path) -> None:
     result = lint(tmp_path)
     assert time.monotonic() - begin < 20
     assert not [one for one in result.findings if one.model == "chain" and one.rule == "ENS021"]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("dynamic_batching { preferred_batch_size: [ 4 ] }", "BAT005"),
+        ("dynamic_batching { preferred_batch_size: [ 4, 8 ] }", "BAT005"),
+        ("dynamic_batching { }", ""),
+        ('dynamic_batching { } model_warmup { batch_size: 4 inputs { key: "x" value {'
+         " data_type: TYPE_FP32 dims: [ 4 ] zero_data: true } } }", "WRM008"),
+    ],
+)  # fmt: skip
+def test_remarks(text: str, rule: str, tmp_path: Path) -> None:
+    """Worth knowing, and nothing above that."""
+    path = put(tmp_path / "m", f'backend: "python"\nmax_batch_size: 8\n{IO}{text}', "1")
+    assert told(path, infos=True) == ([rule] if rule else [])
+
+
+@pytest.mark.parametrize("rule", ["BAT011", "BAT013", "WRM009", "WRM010", "ENS023"])
+def test_remarks_are_no_warnings(rule: str, tmp_path: Path) -> None:
+    if rule == "ENS023":
+        text = ENSEMBLE + "model_transaction_policy { decoupled: true }\n"
+        put(tmp_path / "m", text, "1", code="")
+        put(
+            tmp_path / "one",
+            f'backend: "python"\nmax_batch_size: 8\n{IO}dynamic_batching {{ }}',
+            "1",
+        )
+        path = tmp_path
+    else:
+        path = put(tmp_path / "m", rules()[rule].bad) / "config.pbtxt"
+    assert told(path) == []
+    assert rule in told(path, infos=True)

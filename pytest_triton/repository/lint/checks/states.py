@@ -1,10 +1,11 @@
-"""Rules SEQ011 to SEQ013: implicit states of a sequence, and what they begin with."""
+"""Rules SEQ011 to SEQ013, SEQ016: implicit states of a sequence, and what they begin with."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import Any
 
+from pytest_triton.repository.lint.backends import backend
 from pytest_triton.repository.lint.context import LintedModel
 from pytest_triton.repository.lint.files import size_of
 from pytest_triton.repository.lint.registry import check
@@ -57,6 +58,19 @@ def twice(model: LintedModel) -> None:
                     fix="give each state its own names",
                 )
             seen.add(name)
+
+
+@check("SEQ016")
+def never_written(model: LintedModel) -> None:
+    """The Python backend hands states in and takes none out."""
+    if model.config.sequence_batching.state and backend(model) == "python":
+        model.report(
+            "SEQ016",
+            "the Python backend does not keep states: each request of a sequence gets the "
+            "initial one",
+            _STATE,
+            fix="keep it in the model, by request.correlation_id() and request.flags()",
+        )
 
 
 @check("SEQ012")
