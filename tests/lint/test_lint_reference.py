@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from pytest_triton.cli import cli
 from pytest_triton.repository.lint import lint
 
 
@@ -13,6 +17,13 @@ def test_the_reference_repository_is_clean() -> None:
 
     result = lint(reference_repository()).require(max="info")
     assert set(result.models) == set(reference_models())
+
+
+def test_so_is_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the settings of our own pyproject.toml: git has no model.pt."""
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    made = CliRunner().invoke(cli, ["lint", "--fail-on", "warning"])
+    assert made.exit_code == 0, made.stdout
 
 
 def test_what_it_switches_off_has_a_reason() -> None:
