@@ -15,6 +15,13 @@ from typing import Any
 
 from pytest_triton.errors import Misused, ToolError
 
+#: Names that say nothing about the model: the file's is better.
+_GENERIC = frozenset(
+    (
+        "model", "get_model", "load_model", "build_model", "create_model", "make_model",
+        "load", "build", "create", "make", "factory", "net", "module", "main",
+    )
+)  # fmt: skip
 _FORM = "write  package.module:Name  or  path/to/file.py:Name"
 
 
@@ -156,7 +163,7 @@ def _suggestion(code: Any, place: str) -> str:
 
 def _model_name(name: str, place: str) -> str:
     """``IrisNet`` -> ``iris_net``; a function called like any other is named by its file."""
-    if name.lower() in ("model", "build", "create", "make", "factory", "get_model", "net"):
+    if name.lower() in _GENERIC:
         name = Path(place).stem if place.endswith(".py") else place.rpartition(".")[2]
     return model_name(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
 
