@@ -43,7 +43,8 @@ class Mistake:
 
     #: "syntax" (nothing behind it is read), "field" (unknown), "value" (unknown, of an
     #: enumeration), "kind" (a value that the field cannot hold), "twice" (a field that is
-    #: set already), "choice" (another member of its oneof is set already)
+    #: set already), "choice" (another member of its oneof is set already), "mark" (a byte
+    #: order mark in front)
     kind: str
     position: Position
     reason: str
@@ -92,6 +93,10 @@ def locate(text: str) -> Located:
     from pytest_triton.repository.textparser import parser_class
 
     located = Located(new_config())
+    if text.startswith("\ufeff"):
+        reason = "the file begins with a byte order mark"
+        located.mistakes.append(Mistake("mark", Position(1, 1), reason))
+        text = " " + text[1:]
     try:
         parser_class()(located).ParseLines(text.split("\n"), located.config)
     except text_format.ParseError as error:

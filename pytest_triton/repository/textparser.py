@@ -9,8 +9,9 @@ space and ``-0`` for an unsigned number, all of which the server refuses; the se
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from contextlib import suppress
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from pytest_triton.repository.config import new_config
@@ -26,6 +27,11 @@ _ESCAPE = re.compile(
     r"\\(?:[abfnrtv\\?'\"]|[0-7]|[xX][0-9a-fA-F]|u[0-9a-fA-F]{4}|U(?:000[0-9a-fA-F]|0010)[0-9a-fA-F]{4})"
 )
 _BLANK = r"[ \t\r\f\v]"
+_FLAGS = {
+    "true": True, "yes": True, "on": True, "false": False, "no": False, "off": False,
+}  # fmt: skip
+#: Of one file; what is beyond has no position of its own, or is not read.
+_MOST_SPANS, _MOST_MISTAKES = 100_000, 1000
 _CLOSING = {"{": "}", "<": ">", "[": "]"}
 #: A token that can be stepped over as one value.
 _WHOLE = re.compile(r"""[A-Za-z_][0-9A-Za-z_]*|[-+.]?[0-9][0-9A-Za-z_.+-]*|"[^"]*"|'[^']*'""")
@@ -120,6 +126,8 @@ def parser_class() -> Any:
                 self._MergeField(tokenizer, message)
 
         def _MergeField(self, tokenizer: Any, message: Any) -> None:
+            if len(self.located.mistakes) > _MOST_MISTAKES:
+                raise tokenizer.ParseError(f"more than {_MOST_MISTAKES} mistakes: the rest is left")
             outer, self.start = self.start, tokenizer.here()
             super()._MergeField(tokenizer, message)
             self.start = outer
@@ -146,7 +154,9 @@ def parser_class() -> Any:
         def _named(self, inner: FieldPath, before: int) -> FieldPath:
             """A map's entry is filed under its key, which is known only at its end."""
             spans = self.located.spans
-            recent = [path for path in list(spans)[before:] if path[: len(inner)] == inner]
+            # What was filed since ``before`` stands at the end; the file may have very many.
+            latest = [*islice(reversed(spans), len(spans) - before)][::-1]
+            recent = [path for path in latest if path[: len(inner)] == inner]
             key = self._key
             if (*inner[:-1], key) in spans:
                 self.located.overwritten.append(((*inner[:-1], key), Span(
@@ -178,6 +188,13 @@ def parser_class() -> Any:
                     Mistake("kind", written, reason, token, self._kind(field), (), path)
                 )
                 tokenizer.NextToken()
+                if (meant := meaning(token, field)) is not None:
+                    with suppress(ValueError):  # out of the range of its type
+                        if _repeated(field):
+                            getattr(message, field.name).append(meant)
+                        else:
+                            setattr(message, field.name, meant)
+                        self._note(path, Span(start, value, tokenizer.end))
                 return
             except ValueError as error:  # an enum's number that fits no integer; it was consumed
                 self.located.mistakes.append(
@@ -268,11 +285,15 @@ def parser_class() -> Any:
 
         def _note(self, path: FieldPath, span: Span) -> None:
             # An element of the short form has the name in front of the bracket.
-            self.located.spans[path] = span
+            spans = self.located.spans
+            if len(spans) > _MOST_SPANS and isinstance(path[-1], int):
+                return
+            spans[path] = span
             if path and isinstance(path[-1], int):
-                whole = self.located.spans.get(path[:-1])
-                merged = span if whole is None else replace(whole, end=span.end)
-                self.located.spans[path[:-1]] = merged
+                whole = spans.get(path[:-1])
+                spans[path[:-1]] = span if whole is None else Span(
+                    whole.start, whole.value, span.end
+                )  # fmt: skip
 
     return Parser
 
@@ -281,6 +302,26 @@ def _repeated(descriptor: Any) -> bool:
     """``is_repeated`` came with protobuf 6; ``label`` leaves with a later one."""
     known = getattr(descriptor, "is_repeated", None)
     return bool(known) if known is not None else descriptor.label == descriptor.LABEL_REPEATED
+
+
+def meaning(token: str, field: Any) -> int | bool | str | None:
+    """What a value of the wrong kind was meant to be, where that is plain.
+
+    Other checks go on with it: ``max_batch_size: "8"`` is one mistake, not two.
+    """
+    text = token.strip("\"'")
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_name.get(text)
+        return None if known is None else int(known.number)
+    if field.cpp_type == field.CPPTYPE_BOOL:
+        return _FLAGS.get(text.lower())
+    if field.cpp_type == field.CPPTYPE_STRING:
+        return text
+    if field.cpp_type in (field.CPPTYPE_FLOAT, field.CPPTYPE_DOUBLE):
+        return None
+    whole = text.removesuffix(".0").removeprefix("+").replace("_", "")
+    # Python refuses to read numbers of thousands of digits.
+    return int(whole) if re.fullmatch(r"-?[0-9]{1,40}", whole) else None
 
 
 def _skip(tokenizer: Any) -> None:

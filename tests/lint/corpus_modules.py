@@ -98,6 +98,7 @@ MODULES: dict[str, Write] = {
     "to_list": _scripted("ToList"),
     "with_number": _scripted("WithNumber"),
     "from_list": _scripted("FromList"),
+    "image": _scripted("Image"),
     "echo": _scripted("Echo"),
     "lengths": _scripted("Lengths"),
     "no_forward": _scripted("NoForward"),

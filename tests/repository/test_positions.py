@@ -194,7 +194,6 @@ def test_one_mistake_does_not_hide_the_others(
         ("max_batch_size:\u00a08", (1, 16)),
         ('backend = "p"', (1, 9)),
         ("input [ { } }", (1, 13)),
-        ("\ufeffmax_batch_size: 8", (1, 1)),
     ],
 )
 def test_where_reading_ends(text: str, position: tuple[int, int]) -> None:
@@ -235,6 +234,34 @@ def test_a_key_that_comes_again() -> None:
         (("parameters", "a"), Position(2, 1))
     ]
     assert spelled(text, located, "parameters", "a", "value", "string_value")[1] == '"2"'
+
+
+def test_a_byte_order_mark_does_not_hide_the_rest() -> None:
+    located = locate("\ufeffmax_batch_size: 8\nfoo: 3")
+    assert [(m.kind, m.position) for m in located.mistakes] == [
+        ("mark", Position(1, 1)),
+        ("field", Position(2, 1)),
+    ]
+    assert located.config.max_batch_size == 8
+    assert located.at("max_batch_size") == Position(1, 18)
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "kind"),
+    [
+        ("max_batch_size: '8' input { data_type: 'TYPE_FP32' }", 8, 11),
+        ('max_batch_size: 8.0 input { data_type: "FP32" }', 8, 0),
+        ("max_batch_size: +1_6 input { data_type: 8.5 }", 16, 0),
+        ("max_batch_size: 99999999999 input { data_type: 99999999999999999999 }", 0, 0),
+        ("max_batch_size: eight input { data_type: -TYPE_FP32 }", 0, 0),
+    ],
+)
+def test_what_was_plainly_meant_is_taken_for_it(text: str, size: int, kind: int) -> None:
+    located = locate(text)
+    assert located.mistakes
+    assert located.config.max_batch_size == size
+    if located.config.input:
+        assert located.config.input[0].data_type == kind
 
 
 def test_an_entry_without_a_key() -> None:

@@ -42,11 +42,6 @@ def _strange(here: str, position: Position) -> Hint | None:
         return None
     name = unicodedata.name(here, "a character").lower()
     told = f"U+{ord(here):04X} ({name}) outside of a string"
-    if here == "\ufeff":
-        return Hint(
-            "the file begins with a byte order mark", "save it as UTF-8 without one",
-            _replace(position, 1, ""),
-        )  # fmt: skip
     if here in _QUOTES:
         return Hint(told, 'write a plain quote (")')
     if here.isspace() or unicodedata.category(here) == "Cf":

@@ -20,7 +20,7 @@ _TYPES = {
 }  # fmt: skip
 _RULES = {
     "syntax": "CFG002", "field": "CFG003", "value": "CFG004", "twice": "CFG005",
-    "choice": "CFG006", "kind": "CFG007",
+    "choice": "CFG006", "kind": "CFG007", "mark": "CFG002",
 }  # fmt: skip
 
 
@@ -50,10 +50,15 @@ def _told(model: LintedModel, mistake: Mistake) -> str:
         field = [str(step) for step in mistake.path if isinstance(step, str)][-1]
         wanted = mistake.within if mistake.within[0].islower() else f"a value of {mistake.within}"
         return f"{field} takes {wanted}, not {mistake.name}: {refused}"
+    if mistake.kind == "mark":
+        return f"{mistake.reason}: {refused}"
     return f"{hint(model.text, mistake).reason}: {refused}"
 
 
 def _remedy(model: LintedModel, mistake: Mistake) -> tuple[str, tuple[Edit, ...]]:
+    if mistake.kind == "mark":
+        end = Position(1, 2)
+        return "save it as UTF-8 without one", (Edit(mistake.position, end, ""),)
     if mistake.kind == "syntax":
         found = hint(model.text, mistake)
         return found.fix, found.edits
