@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -110,8 +111,8 @@ class TorchScriptExporter:
                     "convert inside the module, for example to INT64 or FP32",
                 )
         cases = [Case(TRACED, example), *(cases or untraced_cases(signature, example, seed=seed))]
-        path.parent.mkdir(parents=True, exist_ok=True)
         with (
+            _directory(path.parent),
             # The file's name becomes part of its contents: the same name, the same bytes.
             tempfile.TemporaryDirectory(prefix=".export.", dir=path.parent) as work,
             evaluation(module),
@@ -273,6 +274,20 @@ class TorchScriptExporter:
                 self._say(f"measured {described(entry)}")
             found += entries
         return tuple(found)
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[None]:
+    """The directory, made if need be; when the block fails, what was made is taken away."""
+    made = [parent for parent in (path, *path.parents) if not parent.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
+        raise
 
 
 def _first_line(error: BaseException) -> str:

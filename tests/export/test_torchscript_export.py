@@ -181,7 +181,7 @@ def test_refusals_name_the_case_and_leave_nothing(
     tmp_path: Path, module, options: dict, message: str
 ) -> None:
     with pytest.raises(ExportRefused, match=message) as caught:
-        export_torchscript(module, {"x": np.abs(ROWS)}, path=tmp_path, **options)
+        export_torchscript(module, {"x": np.abs(ROWS)}, path=tmp_path / "m" / "1", **options)
     assert caught.value.remedy
     assert list(tmp_path.iterdir()) == []
 

@@ -99,3 +99,34 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     np.savez_compressed(tmp_path / GOLDEN_NAME, **{"in/a/x": np.zeros(1 << 20, np.uint8)})
     with pytest.raises(ToolError, match="more than 1 MiB"):
         read_golden(tmp_path)
+
+
+def test_what_a_later_version_adds_is_left_out(tmp_path: Path) -> None:
+    written = write_sidecar(tmp_path, RECORD, [case()])
+    data = json.loads((tmp_path / SIDECAR_NAME).read_text())
+    (tmp_path / SIDECAR_NAME).write_text(json.dumps({**data, "new": {"key": 1}}))
+    assert read_sidecar(tmp_path) == written
+
+
+def test_an_older_side_car_is_read(tmp_path: Path) -> None:
+    written = write_sidecar(tmp_path, RECORD, [case()])
+    data = json.loads((tmp_path / SIDECAR_NAME).read_text())
+    for key in ("variant", "variants", "measured_on", "platform", "naming", "adapted", "labels",
+                "task", "choices", "architecture", "transformers_version"):  # fmt: skip
+        del data[key]
+    (tmp_path / SIDECAR_NAME).write_text(json.dumps(data))
+    assert read_sidecar(tmp_path) == written
+
+
+def test_large_cases_stay_out_of_the_golden_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_triton.repository.sidecar.MAX_WRITTEN_BYTES", 1000)
+    large = GoldenCase("large", {}, {"y": np.zeros(1000, np.float32)})
+    small = [GoldenCase(name, {}, {"y": np.zeros(10, np.float32)}) for name in "ab"]
+    record = write_sidecar(tmp_path, RECORD, [large, *small])
+    assert [one.name for one in read_golden(tmp_path)] == ["large"]
+    record = write_sidecar(tmp_path, RECORD, [small[0], large, small[1]])
+    kept = read_golden(tmp_path)
+    assert [one.name for one in kept] == ["a", "b"]
+    assert record.golden_sha256 == golden_sha256(kept)
