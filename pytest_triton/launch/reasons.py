@@ -67,6 +67,12 @@ RULES: tuple[Rule, ...] = (
     Rule(r"Stub process '.*' is not healthy",
          "its Python process ended while it loaded: run the import and initialize by hand, and "
          "look for os._exit, a crash or too little memory", ()),
+    Rule(r"depends on '.*' whose required version",
+         "write model_version: -1 for the latest: left out it is 0 (lint rule ENS005)",
+         ("model_version", "ensemble_scheduling")),
+    Rule(r"in ensemble .*(?:inconsistent|mapped|mapping)",
+         "make the tensors of its steps agree (lint rules ENS012 to ENS015)",
+         ("ensemble_scheduling",)),
     Rule(r"ensemble .* contains models that are not available",
          "repair the models that it is made of first", ("ensemble_scheduling",)),
     Rule(r"failed to load model '.*':",
