@@ -29,6 +29,8 @@ BACKENDS = (
 FRAMEWORKS = frozenset({"pytorch", "onnxruntime", "tensorrt", "tensorflow", "openvino"})
 #: Read what a configuration leaves out of the model's file.
 COMPLETING = frozenset({"onnxruntime", "tensorrt", "tensorflow", "openvino"})
+#: Take a configuration as it is.
+NOT_COMPLETING = frozenset({"pytorch", "ensemble", "identity", "repeat", "square"})
 #: File in a version directory -> backend, in the order in which the core looks.
 _FILES = (
     ("model.savedmodel", "tensorflow"), ("model.graphdef", "tensorflow"),
@@ -76,7 +78,7 @@ def _names(model: LintedModel) -> frozenset[str]:
 def completes(model: LintedModel) -> bool | None:
     """Whether the backend fills what the configuration leaves out; None: nobody can tell."""
     found = backend(model)
-    if found == "pytorch" or found == "ensemble":
+    if found in NOT_COMPLETING:
         return False
     if found != "python":
         return True if found in COMPLETING else None
@@ -106,9 +108,9 @@ def _python_completes(model: LintedModel) -> bool | None:
     return False
 
 
-def is_tensorrt(config: ModelConfig) -> bool:
+def is_tensorrt(model: LintedModel) -> bool:
     """Whether the core takes this for TensorRT: it asks for the platform, and fills it in."""
-    return bool(config.platform == "tensorrt_plan" or backend_of(config) == "tensorrt")
+    return bool(model.config.platform == "tensorrt_plan" or backend(model) == "tensorrt")
 
 
 def tensors(config: ModelConfig) -> list[tuple[str, int, Any]]:

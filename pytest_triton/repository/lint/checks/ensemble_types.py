@@ -66,11 +66,15 @@ def names(model: LintedModel) -> None:
                 continue
             model.report(
                 "ENS013",
-                f"step {step.index} does not map input {name!r} of {step.name!r}: {_REFUSED}",
+                f"step {step.index} does not map input {name!r} of {step.name!r}: {_does(step)}",
                 step.path,
                 fix=f"add  input_map {{ key: {quoted(name)} value: … }}",
                 severity=None if step.final else "warning",
             )
+
+
+def _does(step: Step) -> str:
+    return _REFUSED if step.final else f"{_REFUSED}, unless the step's backend completes it"
 
 
 def _unknown(model: LintedModel, step: Step, field: str, there: list[str]) -> set[str]:
@@ -85,7 +89,7 @@ def _unknown(model: LintedModel, step: Step, field: str, there: list[str]) -> se
         path = (*step.source(field, name), "key")
         model.report(
             "ENS012",
-            f"{step.name!r} has no {kind} {name!r}: {_REFUSED}",
+            f"{step.name!r} has no {kind} {name!r}: {_does(step)}",
             path,
             fix=f"write key: {quoted(near)}" if near else f"its {kind}s are {', '.join(there[:9])}",
             edits=model.replacing(path, quoted(near)) if near else (),

@@ -29,7 +29,7 @@ def group(model: LintedModel) -> None:
     for path, entry in _groups(model):
         _count(model, path, entry)
         _devices(model, path, entry)
-        if entry.profile and backend(model) and not is_tensorrt(model.config):
+        if entry.profile and backend(model) and not is_tensorrt(model):
             model.report(
                 "GRP009",
                 "profile is for TensorRT alone: Triton refuses the model",

@@ -138,7 +138,13 @@ def _without(model: LintedModel) -> tuple[str, Severity | None]:
         return ": Triton serves the model without inputs and outputs", "warning"
     if found in COMPLETING:
         return ": the backend completes it, with defaults for batching and instances", "info"
+    if not found and "." not in model.name and _listable(model):
+        return ": nothing tells the backend, and Triton refuses the model", "error"
     return "", None
+
+
+def _listable(model: LintedModel) -> bool:
+    return not any(one.what == "unreadable" and _is_version(model, one) for one in items(model))
 
 
 @check("LAY016", needs_config=False)

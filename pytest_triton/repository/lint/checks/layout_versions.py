@@ -20,6 +20,8 @@ FILES = {
     "onnxruntime": ("model.onnx",),
     "tensorrt": ("model.plan",),
 }
+#: Backends that open default_model_filename; any other may read something else.
+_OPENING = frozenset({*FILES, "tensorflow", "openvino", "fil"})
 _TENSORFLOW = {
     "tensorflow_graphdef": "model.graphdef",
     "tensorflow_savedmodel": "model.savedmodel",
@@ -104,7 +106,7 @@ def model_file(model: LintedModel) -> None:
     directory, wanted = model.directory, wanted_files(model)
     if directory is None or not wanted or not (model.readable or not model.configured):
         return
-    if backend(model) in ("", "ensemble"):
+    if backend(model) not in _OPENING:
         return
     misread = {number for _, number in directory.misread}
     for version in selected_versions(model.config, directory.versions):

@@ -67,12 +67,18 @@ def paths(model: LintedModel) -> None:
     for where, text, folder in named:
         climbed = os.path.normpath(f"{folder}{text}") if text else ""
         if climbed == ".." or climbed.startswith("../"):
+            refused = where == ("runtime",)
             model.report(
                 "SEC002",
-                f"{_field(where)} leads out of the model's directory, to {text!r}: Triton follows "
-                "it, and runs or reads what is there",
+                f"{_field(where)} leads out of the model's directory, to {text!r}: "
+                + (
+                    "Triton refuses the model"
+                    if refused
+                    else "Triton follows it, and runs or reads what is there"
+                ),
                 where,
                 fix="put the file into the model's directory",
+                severity="error" if refused else None,
             )
 
 

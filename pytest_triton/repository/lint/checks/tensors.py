@@ -107,7 +107,7 @@ def special(model: LintedModel) -> None:
         path = (kind, index)
         if kind == "input" and entry.format and entry.dims and len(entry.dims) != _LINEAR_DIMS:
             _format(model, path, entry)
-        if known and not is_tensorrt(model.config):
+        if known and not is_tensorrt(model):
             for field in ("is_shape_tensor", "is_non_linear_format_io"):
                 if getattr(entry, field, False):
                     model.report(
