@@ -113,12 +113,15 @@ class Observed:
             name = str(entry.get("name"))
             states[name] = states.get(name, False) or "state" in entry
         stateless = tuple(sorted(name for name, state in states.items() if not state))
-        if self.deployment.owned or (stateless and not self._loads_on_request()):
+        if self.deployment.owned or (stateless and not self.loads_on_request()):
             return ()
         return stateless
 
+    def loads_on_request(self) -> bool:
+        """Whether models are loaded by request (explicit control); assumed if nobody may ask."""
+        return self.once("loads on request", self._loads_on_request)
+
     def _loads_on_request(self) -> bool:
-        """Whether models are loaded by request; assumed where nobody may ask."""
         if not self.settings.allow_control:
             return True
         try:

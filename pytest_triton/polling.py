@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_triton.own_models import CHANGED, GONE, GROWN, UNTOUCHED, parameter, telling_source
+from pytest_triton.probe.http import HttpProbe
 from pytest_triton.probe.types import ProbeError
 from pytest_triton.repository.config import CONFIG_NAME, write_config
 from pytest_triton.subject import Subject
@@ -22,12 +24,25 @@ VALUE, MARK, NEW_VERSION = 9, 20, 2
 MODELS = (CHANGED, GROWN, GONE, UNTOUCHED)
 
 
-@dataclass(frozen=True, slots=True)
 class Polled:
-    """A server of ours that polls, and its repository."""
+    """A server of ours that polls, and its repository.
 
-    subject: Subject
-    repository: Path
+    The repository is changed, and its models are asked, from now on in the background: a poll
+    comes every second, and other clauses are judged meanwhile.
+    """
+
+    def __init__(self, subject: Subject, repository: Path) -> None:
+        self.subject, self.repository = subject, repository
+        self._thread = ThreadPoolExecutor(1)
+        self._watched = self._thread.submit(_watch, subject.http, repository)
+
+    def watched(self) -> Watched:
+        """What was seen; waits until the changes were seen too, or time is up."""
+        return self._watched.result()
+
+    def close(self) -> None:
+        """Wait for the requests that are still made."""
+        self._thread.shutdown()
 
 
 @dataclass(slots=True)
@@ -42,19 +57,15 @@ class Watched:
     config_text: str = ""
 
 
-def watch(polled: Polled) -> Watched:
-    """Change a configuration, add a version, take a model away; done once for a server."""
-    return polled.subject.once("watch", lambda: _watch(polled))
-
-
-def _watch(polled: Polled) -> Watched:
+def _watch(http: HttpProbe, repository: Path) -> Watched:
+    """Change a configuration, add a version, take a model away, and ask all the time."""
     seen = Watched({name: [] for name in MODELS}, 0, dict.fromkeys((CHANGED, GROWN, GONE)))
-    _ask(polled, seen)
-    seen.config_text = change(polled.repository)
+    _ask(http, seen)
+    seen.config_text = change(repository)
     began = time.monotonic()
     until = began + TIMEOUT
     while time.monotonic() < until:
-        _ask(polled, seen)
+        _ask(http, seen)
         now = time.monotonic()
         for name, done in (
             (CHANGED, _is(seen.told[CHANGED][-1], 1, VALUE)),
@@ -73,11 +84,11 @@ def _is(told: Told, place: int, value: int) -> bool:
     return not isinstance(told, str) and told[place] == value
 
 
-def _ask(polled: Polled, seen: Watched) -> None:
+def _ask(http: HttpProbe, seen: Watched) -> None:
     """One request to each model."""
     for name in MODELS:
         try:
-            told = tell(polled.subject.http, name)
+            told = tell(http, name)
         except ProbeError as error:
             told = str(error)
         seen.asked += 1

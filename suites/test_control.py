@@ -71,10 +71,10 @@ def _rows(entries: list[dict[str, Any]]) -> set[tuple[str, ...]]:
 
 
 @pytest.mark.clause("REP-02")
-def test_load_and_unload(triton_disposable: Disposable) -> None:
-    seen = cycle(triton_disposable)
+def test_load_and_unload(triton_controlled: Disposable) -> None:
+    seen = cycle(triton_controlled)
     assert seen.refusal is not None, "inference was answered after the unload"
-    assert triton_disposable.model in seen.refusal, f"the refusal names no model: {seen.refusal!r}"
+    assert triton_controlled.model in seen.refusal, f"the refusal names no model: {seen.refusal!r}"
     assert seen.states_when_unloaded <= {"UNAVAILABLE", "UNLOADING"}, (
         f"the index says {sorted(seen.states_when_unloaded)} after the unload"
     )

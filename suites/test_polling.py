@@ -6,7 +6,7 @@ import pytest
 
 from pytest_triton.evidence import Evidence
 from pytest_triton.own_models import CHANGED, GONE, GROWN, UNTOUCHED
-from pytest_triton.polling import MARK, NEW_VERSION, TIMEOUT, VALUE, Polled, watch
+from pytest_triton.polling import MARK, NEW_VERSION, TIMEOUT, VALUE, Polled
 from pytest_triton.probe.types import RequestFailed
 from pytest_triton.roundtrip import lost_fields
 from pytest_triton.served import parse_served
@@ -41,13 +41,13 @@ def test_new_version(triton_polled: Polled, triton_evidence: Evidence) -> None:
 def test_changed_configuration(triton_polled: Polled, triton_evidence: Evidence) -> None:
     _taken_up(triton_polled, triton_evidence, CHANGED)
     served = parse_served(triton_polled.subject.http.model_config(CHANGED))
-    lost = lost_fields(watch(triton_polled).config_text, served)
+    lost = lost_fields(triton_polled.watched().config_text, served)
     assert not lost, lost[0].text
 
 
 @pytest.mark.clause("REP-15")
 def test_deleted_model(triton_polled: Polled, triton_evidence: Evidence) -> None:
-    seen, http = watch(triton_polled), triton_polled.subject.http
+    seen, http = triton_polled.watched(), triton_polled.subject.http
     told, seconds = seen.told[GONE][-1], seen.seconds[GONE]
     assert seconds is not None, f"{TIMEOUT:g} s after it was deleted it tells {told}"
     triton_evidence.measure("left after", seconds, "s", budget=TIMEOUT)
@@ -59,7 +59,7 @@ def test_deleted_model(triton_polled: Polled, triton_evidence: Evidence) -> None
 
 @pytest.mark.clause("REP-16")
 def test_no_gap(triton_polled: Polled, triton_evidence: Evidence) -> None:
-    seen = watch(triton_polled)
+    seen = triton_polled.watched()
     triton_evidence.measure("requests meanwhile", seen.asked, "requests")
     for name in (CHANGED, GROWN, UNTOUCHED):
         with triton_evidence.case(name):
@@ -70,7 +70,7 @@ def test_no_gap(triton_polled: Polled, triton_evidence: Evidence) -> None:
 
 def _taken_up(polled: Polled, evidence: Evidence, name: str) -> None:
     """A changed model answers as the new one, within the deadline."""
-    seen = watch(polled)
+    seen = polled.watched()
     told, seconds = seen.told[name][-1], seen.seconds[name]
     assert seconds is not None, f"{TIMEOUT:g} s after the change it tells {told}"
     evidence.measure("taken up after", seconds, "s", budget=TIMEOUT)

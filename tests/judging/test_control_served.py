@@ -30,7 +30,7 @@ from pytest_triton.own_models import (
     write_python_model,
 )
 from pytest_triton.polling import MARK as NEW_MARK
-from pytest_triton.polling import VALUE, Polled, watch
+from pytest_triton.polling import VALUE, Polled
 from pytest_triton.roundtrip import fields_set, lost_fields
 from pytest_triton.served import parse_served
 from pytest_triton.settings import Settings
@@ -153,11 +153,13 @@ def test_concurrent_control(disposable: Disposable) -> None:
 def test_polling(factory: ServerFactory) -> None:
     deployment, repository = factory.polled()
     subject = Subject(deployment, factory._settings)
-    seen = watch(Polled(subject, repository))
+    polled = Polled(subject, repository)
+    seen = polled.watched()
     assert seen.told[CHANGED] == [(1, 0, 0), (1, VALUE, 0)]
     assert seen.told[GROWN] == [(1, 0, 0), (2, 0, NEW_MARK)]
     assert seen.told[UNTOUCHED] == [(1, 0, 0)]
     assert GONE in str(seen.told[GONE][-1])
     assert not Path(repository / GONE).exists()
+    polled.close()
     subject.close()
     factory.stop(deployment)

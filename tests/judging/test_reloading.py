@@ -9,9 +9,10 @@ import pytest
 from fake_triton import JSON, FakeTriton, fake_triton
 
 from pytest_triton import reloading
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.factory import Disposable
-from pytest_triton.reloading import cycle
+from pytest_triton.reloading import borrowed, cycle
 from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 
@@ -27,6 +28,8 @@ class Repository:
         fake.answer = self.answer  # type: ignore[method-assign]
 
     def answer(self, method: str, path: str, headers: Any, body: bytes) -> Any:
+        if path.startswith("/v2/repository/models/") and "/echo/" not in path:
+            return 200, JSON, b""
         if path.startswith("/v2/repository/models/"):
             self.calls.append(path.rpartition("/")[2])
             self.loaded = self.calls[-1] == "load" and "stays away" not in self.faults
@@ -106,3 +109,62 @@ def test_a_model_that_stays_away(fake: FakeTriton) -> None:
     seen, _ = _cycle(fake, "stays away")
     assert seen.after == 400
     assert "inference is refused: http 400: Request for unknown model: 'echo'" in str(seen.changed)
+
+
+def _subject(fake: FakeTriton, **settings: Any) -> Subject:
+    settings = {"url": fake.url, "allow_load": 1, "boot_timeout": 0.3, **settings}
+    return Subject(Deployment("endpoint", fake.url), Settings(**settings))
+
+
+def test_an_endpoint_is_borrowed_with_permission_only(fake: FakeTriton) -> None:
+    subject = _subject(fake)
+    with pytest.raises(NotAssessed) as hole:
+        borrowed(subject)
+    assert hole.value.code is Reason.NEEDS_CONTROL
+    subject.close()
+    subject = _subject(fake, allow_control=True)
+    Repository(fake)
+    # scale is a step of chain, and tokens streams.
+    assert borrowed(subject).model == "echo"
+    assert borrowed(subject).subject is subject
+    subject.close()
+
+
+def test_a_server_that_loads_by_itself_is_not_borrowed(fake: FakeTriton) -> None:
+    plain = fake.answer
+    refusal = b'{"error": "explicit model load / unload is not allowed if polling is enabled"}'
+    fake.answer = lambda method, path, headers, body: (  # type: ignore[method-assign]
+        (503, JSON, refusal) if "/repository/models/" in path
+        else plain(method, path, headers, body)
+    )  # fmt: skip
+    subject = _subject(fake, allow_control=True)
+    with pytest.raises(NotAssessed, match="loads its models by itself") as hole:
+        borrowed(subject)
+    assert hole.value.code is Reason.NOT_APPLICABLE
+    subject.close()
+
+
+def test_an_endpoint_is_left_as_it_was_found(fake: FakeTriton) -> None:
+    """A model that was loaded with an override gets it back: an unload takes it away."""
+    repository = Repository(fake)
+    overridden, bodies, answer = [True], [], fake.answer
+
+    def watched(method: str, path: str, headers: Any, body: bytes) -> Any:
+        if path.startswith("/v2/repository/models/"):
+            bodies.append(body)
+            overridden[0] = b"config" in body
+        return answer(method, path, headers, body)
+
+    fake.answer = watched  # type: ignore[method-assign]
+    fake.edit = lambda kind, path, document: (
+        {**document, "parameters": {"X": {"string_value": "1"}}}
+        if kind == "config" and overridden[0]
+        else document
+    )
+    subject = _subject(fake, allow_control=True)
+    before = subject.http.model_config("echo")
+    assert cycle(Disposable(subject, "echo")).changed is None
+    assert repository.calls == ["unload", "load", "load"]
+    assert b'\\"X\\"' in bodies[-1]
+    assert subject.http.model_config("echo") == before
+    subject.close()

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_triton import polling
 from pytest_triton.own_models import CHANGED, GONE, GROWN, UNTOUCHED, write_polled
-from pytest_triton.polling import Polled, change, watch
+from pytest_triton.polling import Polled, Watched, change
 from pytest_triton.probe.types import InferResult, RequestFailed
 from pytest_triton.telling import parameters, states, tell
 
@@ -52,54 +52,51 @@ class Http:
         )  # fmt: skip
 
 
-class Once:
-    def __init__(self, http: Http) -> None:
-        self.http, self.kept = http, {}
-
-    def once(self, key: str, make: Any) -> Any:
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
-
-
 @pytest.fixture
-def polled(tmp_path: Path) -> Polled:
+def repository(tmp_path: Path) -> Path:
     repository = tmp_path / "repository"
     write_polled(repository)
-    return Polled(Once(Http(repository)), repository)  # type: ignore[arg-type]
+    return repository
 
 
-def test_every_change_is_seen(polled: Polled) -> None:
-    seen = watch(polled)
+def _watched(http: Http) -> Watched:
+    polled = Polled(SimpleNamespace(http=http), http.repository)  # type: ignore[arg-type]
+    try:
+        assert polled.watched() is polled.watched()  # the repository is changed once
+        return polled.watched()
+    finally:
+        polled.close()
+
+
+def test_every_change_is_seen(repository: Path) -> None:
+    seen = _watched(Http(repository))
     assert seen.told[CHANGED] == [(1, 0, 0), (1, polling.VALUE, 0)]
     assert seen.told[GROWN] == [(1, 0, 0), (2, 0, polling.MARK)]
     assert seen.told[GONE] == [(1, 0, 0), f"http 404: unknown model: '{GONE}'"]
     assert seen.told[UNTOUCHED] == [(1, 0, 0)]
     assert all(0 <= (seconds or -1) < polling.TIMEOUT for seconds in seen.seconds.values())
-    assert seen.config_text == (polled.repository / CHANGED / "config.pbtxt").read_text()
-    assert watch(polled) is seen  # the repository is changed once
+    assert seen.config_text == (repository / CHANGED / "config.pbtxt").read_text()
 
 
-def test_what_is_never_seen(polled: Polled, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_never_seen(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(polling, "TIMEOUT", 0.3)
-    polled.subject.http.frozen = {CHANGED, GONE}  # type: ignore[attr-defined]
-    seen = watch(polled)
+    http = Http(repository)
+    http.frozen = {CHANGED, GONE}
+    seen = _watched(http)
     assert seen.seconds[CHANGED] is None
     assert seen.seconds[GONE] is None
     assert seen.seconds[GROWN] is not None
     assert seen.told[GONE] == [(1, 0, 0)]
 
 
-def test_changes_are_made_in_one_step(polled: Polled) -> None:
+def test_changes_are_made_in_one_step(repository: Path) -> None:
     from pytest_triton.repository.config import parse_config
 
-    text = change(polled.repository)
+    text = change(repository)
     assert parse_config(text).parameters["VALUE"].string_value == str(polling.VALUE)
-    assert sorted(path.name for path in polled.repository.iterdir()) == sorted(
-        [CHANGED, GROWN, UNTOUCHED]
-    )
-    assert (polled.repository / GROWN / "2" / "model.py").is_file()
-    assert [path.name for path in polled.repository.parent.iterdir()] == ["repository"]
+    assert sorted(path.name for path in repository.iterdir()) == sorted([CHANGED, GROWN, UNTOUCHED])
+    assert (repository / GROWN / "2" / "model.py").is_file()
+    assert [path.name for path in repository.parent.iterdir()] == ["repository"]
 
 
 def _telling(answer: InferResult | RequestFailed) -> Any:

@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 #: Fixtures that boot another server than the one that is judged.
-BOOTING = {"triton_disposable", "triton_polled", "triton_server_factory"}
+BOOTING = {
+    "triton_disposable",
+    "triton_controlled",
+    "triton_polled",
+    "triton_server_factory",
+}
 
 
 class _Collector:
