@@ -13,6 +13,7 @@ from pytest_triton.repository.lint.files import size_of
 from pytest_triton.repository.lint.near import quoted
 from pytest_triton.repository.lint.registry import check
 from pytest_triton.repository.positions import FieldPath
+from pytest_triton.repository.tensors import bytes_of
 
 _REFUSED = "Triton refuses the model"
 
@@ -153,8 +154,6 @@ def shaped(model: LintedModel) -> None:
 @check("WRM006")
 def files(model: LintedModel) -> None:
     """A file of the warmup folder that is there and has enough bytes."""
-    from pytest_triton.repository.tensors import bytes_of
-
     if model.directory is None:
         return
     for path, name, value, _ in _inputs(model):
