@@ -83,7 +83,7 @@ VARIABLES = {
 COMMAND_EXITS = {
     "0": "done; lint: nothing as bad as `--fail-on` was found",
     "1": "lint: something was found",
-    "2": "usage error",
+    "2": "usage error; `init`: also an export that is refused",
     "3": "lint: an error of its own, nothing was judged",
     "12": "this machine lacks something, or the server ended by itself; to be retried when mended",
 }
