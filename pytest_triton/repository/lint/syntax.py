@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import NamedTuple
 
@@ -9,6 +10,11 @@ from pytest_triton.repository.lint.finding import Edit
 from pytest_triton.repository.positions import Mistake, Position
 
 _QUOTES = "“”„‟«»‘’‚‛″′"
+#: What templates have in place of a value: ${x}, $(x), $x, {{ x }}, {% if x %}, <X>, @X@.
+_PLACEHOLDER = re.compile(
+    r"\$\{[^}\n]*\}|\$\([^)\n]*\)|\$[A-Za-z_]\w*|\{\{[^}\n]*\}\}|\{%[^\n]*?%\}"
+    r"|<[A-Z][A-Z0-9_-]*>|@[A-Za-z_]\w*@"
+)
 
 
 class Hint(NamedTuple):
@@ -27,6 +33,7 @@ def hint(text: str, mistake: Mistake) -> Hint:
     here = written[column - 1 : column]
     return (
         _strange(here, mistake.position)
+        or _placeholder(written, mistake.position)
         or _punctuation(lines, here, written, mistake.position)
         or _known(mistake, here)
     )
@@ -47,6 +54,15 @@ def _strange(here: str, position: Position) -> Hint | None:
     if here.isspace() or unicodedata.category(here) == "Cf":
         return Hint(told, "write a plain space", _replace(position, 1, " "))
     return Hint(told, "take it out")
+
+
+def _placeholder(written: str, position: Position) -> Hint | None:
+    """A template that has not been filled in."""
+    found = _PLACEHOLDER.match(written, position.column - 1)
+    if found is None:
+        return None
+    return Hint(f"{found[0]} is a placeholder, where a value belongs",
+                "fill the template in, and lint what comes out")  # fmt: skip
 
 
 def _punctuation(lines: list[str], here: str, written: str, position: Position) -> Hint | None:
@@ -85,6 +101,9 @@ def _known(mistake: Mistake, here: str) -> Hint:
     if reason == 'Expected ":"':
         return Hint("a colon is missing between a field and its value", "write  name: value")
     if reason == 'Expected ","':
+        if not here or here.isalpha():
+            end = "the file ends" if not here else "a field comes"
+            return Hint(f"{end} before the list is closed", "add  ]  where the list ends")
         return Hint("a comma is missing between the elements of a list", "add a comma")
     if "ending quote" in reason:
         return Hint("a string does not end on its line", 'close it with  "')
