@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from pytest_triton.repository.lint.backends import backend
 from pytest_triton.repository.lint.context import LintedModel
-from pytest_triton.repository.lint.files import size_of
+from pytest_triton.repository.lint.files import bytes_needed, size_of
 from pytest_triton.repository.lint.registry import check
 from pytest_triton.repository.positions import FieldPath
-from pytest_triton.repository.tensors import bytes_of
 
 _STATE: FieldPath = ("sequence_batching", "state")
 
@@ -114,7 +112,7 @@ def _initial(model: LintedModel, state: Any, start: Any, path: FieldPath) -> Non
         _refused(model, told, path, "add zero_data: true")
     elif start.data_file and model.directory is not None and -1 not in sizes:
         file = f"initial_state/{start.data_file}"
-        size, needed = size_of(model, file), prod(sizes) * bytes_of(start.data_type)
+        size, needed = size_of(model, file), bytes_needed(sizes, start.data_type)
         if size is None:
             told = f"there is no file {file}"
             _refused(model, told, (*path, "data_file"), "add it, or write zero_data: true")

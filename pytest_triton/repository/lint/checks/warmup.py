@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
 from typing import Any
 
 from pytest_triton.repository.lint.backends import COMPLETING, backend
 from pytest_triton.repository.lint.completing import completes
 from pytest_triton.repository.lint.context import LintedModel
-from pytest_triton.repository.lint.files import size_of
+from pytest_triton.repository.lint.files import bytes_needed, size_of
 from pytest_triton.repository.lint.near import quoted
 from pytest_triton.repository.lint.registry import check
 from pytest_triton.repository.positions import FieldPath
-from pytest_triton.repository.tensors import bytes_of
 
 _REFUSED = "Triton refuses the model"
 
@@ -160,7 +158,7 @@ def files(model: LintedModel) -> None:
         if value.WhichOneof("input_data_type") != "input_data_file" or -1 in value.dims:
             continue
         file = f"warmup/{value.input_data_file}"
-        size, needed = size_of(model, file), prod(value.dims) * bytes_of(value.data_type)
+        size, needed = size_of(model, file), bytes_needed(value.dims, value.data_type)
         where = (*path, "input_data_file")
         if size is None:
             told = f"there is no file {file}: {_REFUSED}"
