@@ -28,7 +28,7 @@ BACKENDS = (
 #: Run one network on a batch of tensors, so that the shape of a tensor says what it is.
 FRAMEWORKS = frozenset({"pytorch", "onnxruntime", "tensorrt", "tensorflow", "openvino"})
 #: Read what a configuration leaves out of the model's file.
-COMPLETING = frozenset({"onnxruntime", "tensorrt", "tensorflow", "openvino"})
+COMPLETING = frozenset({"onnxruntime", "tensorrt", "tensorflow", "openvino", "dali"})
 #: Take a configuration as it is.
 NOT_COMPLETING = frozenset({"pytorch", "ensemble", "identity", "repeat", "square"})
 #: File in a version directory -> backend, in the order in which the core looks.
