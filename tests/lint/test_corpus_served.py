@@ -26,6 +26,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 #: Seconds after which a load that has not been answered hangs.
 PATIENCE = 60.0
+#: Seconds that a server may take to die.
+TRACE = 20.0
 
 
 class Server:
@@ -65,8 +67,8 @@ class Server:
             except RequestFailed as error:
                 return Verdict("refused", f"{error}\n{self._logged(begin)}")
             except (ConnectionFailed, MalformedAnswer) as error:
+                died = self._dies()
                 reason = f"{error}\n{self._logged(begin)}"
-                died = not self._alive()
                 self.close()
                 outcome = "crashes" if died else "hangs"
                 return Verdict(outcome, f"no answer to the load: {reason}")
@@ -89,14 +91,19 @@ class Server:
             self._deployment = self._stack.enter_context(embedded(spec))
         return self._deployment
 
-    def _alive(self) -> bool:
-        """Whether tritonserver itself is still there, and no zombie."""
+    def _dies(self) -> bool:
+        """Whether tritonserver ends: it drops its connections first, and its trace takes time."""
         assert self._deployment is not None
-        try:
-            text = Path(f"/proc/{self._deployment.pid}/stat").read_text()
-        except OSError:
-            return False
-        return text.rpartition(")")[2].split()[0] != "Z"
+        state = Path(f"/proc/{self._deployment.pid}/stat")
+        deadline = time.monotonic() + TRACE
+        while time.monotonic() < deadline:
+            try:
+                if state.read_text().rpartition(")")[2].split()[0] == "Z":
+                    return True
+            except OSError:
+                return True
+            time.sleep(0.05)
+        return False
 
     def _logged(self, begin: int) -> str:
         with self.log.open("rb") as file:
