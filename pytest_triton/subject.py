@@ -232,7 +232,7 @@ class Subject(Observed):
         entries = self.models[model].config["output"]
         name = next(entry["label_filename"] for entry in entries if entry["name"] == output)
         path: Path = repository / model / str(name)
-        return path.read_text("utf-8").splitlines()
+        return path.read_text("utf-8", errors="replace").splitlines()
 
     @cached_property
     def was_ready(self) -> bool:
