@@ -229,6 +229,9 @@ def test_hostile_graphs_end(tmp_path: Path) -> None:
             "1",
             code="",
         )
+    for number in range(300):
+        below = ENSEMBLE.replace('"one"', f'"line{number + 1}"')
+        put(tmp_path / f"line{number}", below, "1", code="")
     begin = time.monotonic()
     result = lint(tmp_path)
     assert time.monotonic() - begin < 20

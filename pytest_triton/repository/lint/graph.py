@@ -60,6 +60,13 @@ def is_ensemble(model: LintedModel) -> bool:
 
 def steps_of(model: LintedModel) -> list[Step]:
     """The steps of an ensemble, in its order; empty for other models."""
+    if "steps" not in model.memory:
+        model.memory["steps"] = _steps(model)
+    found: list[Step] = model.memory["steps"]
+    return found
+
+
+def _steps(model: LintedModel) -> list[Step]:
     found = []
     models = model.repository.models if model.repository else {}
     for index, message in enumerate(model.config.ensemble_scheduling.step):

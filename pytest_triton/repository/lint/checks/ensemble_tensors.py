@@ -41,6 +41,7 @@ def written_twice(model: LintedModel) -> None:
     if not is_ensemble(model):
         return
     tensors = _Tensors(model)
+    inputs = set(tensors.inputs)
     for name, places in tensors.written.items():
         for path in places[1:]:
             model.report(
@@ -49,7 +50,7 @@ def written_twice(model: LintedModel) -> None:
                 (*path, "value"),
                 fix="give one of them another name",
             )
-        if name in tensors.inputs:
+        if name in inputs:
             model.report(
                 "ENS017",
                 f"a step writes the ensemble's input {name!r}: its readers run again and again, "
@@ -67,7 +68,7 @@ def connected(model: LintedModel) -> None:
         return  # what hangs in the air then does so for that
     tensors = _Tensors(model)
     known = list(dict.fromkeys([*tensors.inputs, *tensors.written]))
-    there = set(known)
+    there, outputs = set(known), set(tensors.outputs)
     for index, name in enumerate(tensors.inputs):
         if name and name not in tensors.read and name not in tensors.written:
             told = f"no step reads the ensemble's input {name!r}: {_REFUSED}"
@@ -87,7 +88,7 @@ def connected(model: LintedModel) -> None:
             fix = fix or "write the name of an input of the ensemble or of another step's output"
             model.report("ENS011", told, where, fix=fix, edits=edits)
     for name, places in tensors.written.items():
-        if name not in tensors.read and name not in tensors.outputs:
+        if name not in tensors.read and name not in outputs:
             model.report(
                 "ENS011",
                 f"nothing reads tensor {name!r}, which this step writes: {_REFUSED}",

@@ -81,8 +81,9 @@ def _unknown(model: LintedModel, step: Step, field: str, there: list[str]) -> se
     """Report the keys of a map that the model does not have; the names that were meant."""
     kind = field.partition("_")[0]
     meant: set[str] = set()
+    known = set(there)
     for name in step.inputs if kind == "input" else step.outputs:
-        if not there or name in there:
+        if not there or name in known:
             continue
         near = there[0] if len(there) == 1 else nearest(model, name, there, 0.6)
         meant.add(near)
