@@ -12,6 +12,7 @@ BENCHMARKS = (
     ("ready.py", ()),
     ("boot_many.py", ()),
     ("functional.py", ()),
+    ("lint.py", ()),
 )
 #: Seconds for one of them.
 TIMEOUT = 1800

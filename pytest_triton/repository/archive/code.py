@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-#: Different names of one kind that are kept.
-_MOST = 1000
+#: Places of one kind that are looked at in one record.
+_MOST = 10_000
 _DEVICE = re.compile(r'\btorch\.device\("([^"\n]{1,40})"\)')
 #: Characters of a line before a call that are looked at for its indentation.
 _LINE = 4000
@@ -22,9 +22,7 @@ _HOSTILE = re.compile(
     r"(rpc_async|rpc_sync|rpc_remote)\("
 )
 #: Calls of layers that do something else in training; with a literal True they always do.
-_DROPOUT = re.compile(
-    r"\btorch\.((?:feature_)?(?:alpha_)?dropout)_?\([^\n]{0,300}?(, True)?\) {0,4}$", re.MULTILINE
-)
+_DROPOUT = re.compile(r"\btorch\.((?:feature_)?(?:alpha_)?dropout)_?\(")
 _BATCH_NORM = re.compile(r"\btorch\.(batch_norm|instance_norm)\((?:[^,\n]{1,100}, ){5}(True|\w+), ")
 #: Operators of libraries that torch itself does not have.
 _CUSTOM = re.compile(r"\bops\.(\w{1,80})\.(\w{1,80})\(")
@@ -50,17 +48,18 @@ class Seen:
 
     def look(self, text: str) -> None:
         """Take in one record of code."""
-        for found in _DEVICE.finditer(text):
-            if len(self.devices) < _MOST:
-                always = _indent(text, found.start()) <= 4
-                self.devices[found[1]] = self.devices.get(found[1], False) or always
+        for found in islice(_DEVICE.finditer(text), _MOST):
+            always = _indent(text, found.start()) <= 4
+            self.devices[found[1]] = self.devices.get(found[1], False) or always
         for found in _HOSTILE.finditer(text):
             self.hostile[found[1] or found[2]] = None
         if _SETSTATE.search(text):
             self.hostile["__setstate__"] = None
-        for found in _DROPOUT.finditer(text):
-            self.layers[found[1]] = self.layers.get(found[1], False) or bool(found[2])
-        for found in _BATCH_NORM.finditer(text):
+        for found in islice(_DROPOUT.finditer(text), _MOST):
+            end = text.find("\n", found.end(), found.end() + _LINE)
+            literal = end > 0 and text[end - 20 : end].rstrip(" ").endswith(", True)")
+            self.layers[found[1]] = self.layers.get(found[1], False) or literal
+        for found in islice(_BATCH_NORM.finditer(text), _MOST):
             self.layers[found[1]] = self.layers.get(found[1], False) or found[2] == "True"
         for found in _CUSTOM.finditer(text):
             if found[1] not in _OWN_NAMESPACES and len(self.custom) < _MOST:
@@ -97,4 +96,4 @@ def _names(text: str) -> Iterator[str]:
 
 
 def _first(names: Iterator[str]) -> Iterator[str]:
-    return islice(names, 10 * _MOST)
+    return islice(names, _MOST)

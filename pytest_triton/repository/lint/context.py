@@ -33,6 +33,10 @@ class LintOptions:
     suppressions: bool = True
 
 
+#: Findings of one model that are kept: nobody reads more, and a file may provoke a million.
+MAX_FINDINGS = 1000
+
+
 @dataclass(slots=True)
 class LintedModel:
     """One model: its configuration as far as it can be read, and its directory."""
@@ -71,8 +75,9 @@ class LintedModel:
     @property
     def readable(self) -> bool:
         """Whether the configuration was read to its end; unknown fields were stepped over."""
-        return self.configured and not any(
-            mistake.kind == "syntax" for mistake in self.located.mistakes
+        mistakes = self.located.mistakes
+        return self.configured and not (
+            mistakes and any(mistake.kind == "syntax" for mistake in mistakes)
         )
 
     @property
@@ -104,6 +109,9 @@ class LintedModel:
 
         ``file`` is relative to the model's directory, by default its configuration.
         """
+        found = self.memory["found"] = self.memory.get("found", 0) + 1
+        if found > MAX_FINDINGS:
+            return
         position = where if isinstance(where, Position) else self.located.at(*where)
         if file:
             position = where if isinstance(where, Position) else Position(1, 1)

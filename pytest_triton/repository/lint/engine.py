@@ -10,9 +10,20 @@ from pathlib import Path
 
 from pytest_triton.errors import Findings, Misused
 from pytest_triton.releases import RELEASES
-from pytest_triton.repository.config import CONFIG_NAME, ConfigError, EncodingError, read_text
+from pytest_triton.repository.config import (
+    CONFIG_NAME,
+    ConfigError,
+    EncodingError,
+    TooLarge,
+    read_text,
+)
 from pytest_triton.repository.layout import is_directory, is_version, list_models, model_directory
-from pytest_triton.repository.lint.context import LintedModel, LintedRepository, LintOptions
+from pytest_triton.repository.lint.context import (
+    MAX_FINDINGS,
+    LintedModel,
+    LintedRepository,
+    LintOptions,
+)
 from pytest_triton.repository.lint.finding import SEVERITIES, Finding, Severity, told
 from pytest_triton.repository.lint.registry import RegisteredForAll, checks
 from pytest_triton.repository.lint.suppress import suppress
@@ -71,6 +82,10 @@ def lint(
     repository = _open(path, options, texts or {})
     for registered in checks():
         registered.run(repository)
+    for model in repository.models.values():
+        if (more := model.memory.get("found", 0) - MAX_FINDINGS) > 0:
+            last = model.findings[-1]
+            model.findings[-1] = replace(last, message=f"{last.message} (and {more} findings more)")
     found = [*repository.findings]
     for model in repository.models.values():
         found += suppress(model) if options.suppressions else model.findings
@@ -149,6 +164,15 @@ def _read(model: LintedModel, repository: LintedRepository) -> None:
     except EncodingError as error:
         model.text = read_text(file, errors="replace")
         model.undecodable = Position(error.line, error.column)
+    except TooLarge as error:
+        model.report(
+            "CFG001",
+            f"{error.reason}: Triton reads it, lint does not",
+            Position(1, 1),
+            fix="no configuration is that large: look what has got into it",
+            severity="warning",
+        )
+        return
     except ConfigError as error:
         position = Position(max(error.line, 1), max(error.column, 1))
         message, fix = _unreadable(file, error.reason)

@@ -130,6 +130,9 @@ def overwritten(model: LintedModel) -> None:
 @check("SEQ008")
 def odd_controls(model: LintedModel) -> None:
     """Control tensors that say less than it seems."""
+    kinds_of: dict[FieldPath, list[str]] = {}
+    for where, _, _, kind in _controls(model):
+        kinds_of.setdefault(where[:3], []).append(kind)
     for index, tensor in enumerate(model.config.sequence_batching.control_input):
         path: FieldPath = ("sequence_batching", "control_input", index)
         if not tensor.control and not model.located.doubtful(*path):
@@ -148,7 +151,7 @@ def odd_controls(model: LintedModel) -> None:
                     where,
                     fix="write kind: CONTROL_SEQUENCE_START if that is meant",
                 )
-        kinds = [kind for where, _, _, kind in _controls(model) if where[:3] == path]
+        kinds = kinds_of.get(path, [])
         if len(kinds) > 1:
             model.report(
                 "SEQ008",
