@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from pytest_triton.export.interface import Case, ExportRefused, Signature
 from pytest_triton.export.running import Evaluate
 from pytest_triton.repository.sidecar import GoldenCase, Parity
 from pytest_triton.repository.tensors import datatype_of
+
+#: Seconds of silence, at most, while there is something to say.
+PATIENCE = 2.0
 
 
 def prove(
@@ -22,14 +26,21 @@ def prove(
     traced: str,
     rtol: float,
     atol: float,
+    progress: Callable[[str], None] | None = None,
 ) -> tuple[tuple[Parity, ...], list[GoldenCase]]:
     """Compare on every case; ``traced`` names the case that the trace was recorded on.
+
+    ``progress`` hears of the cases while it takes long.
 
     Raises ExportRefused at the first case that differs in an output's type, shape or
     value beyond atol + rtol * |eager|, or that the exported file cannot run.
     """
     proofs, golden = [], []
-    for case in cases:
+    said = time.monotonic()
+    for number, case in enumerate(cases, 1):
+        if progress is not None and time.monotonic() - said > PATIENCE:
+            progress(f"proving {number}/{len(cases)} {case.name}")
+            said = time.monotonic()
         batch, axes = sizes_of(case.inputs, signature)
         wanted = _eager_outputs(eager, case, batch, signature)
         try:

@@ -16,7 +16,6 @@ from pytest_triton.export.interface import Case, ExportRefused, Proof, Signature
 from pytest_triton.export.naming import check_forward
 from pytest_triton.export.parity import prove, prove_rows
 from pytest_triton.export.running import (
-    Evaluate,
     argument_order,
     arguments,
     device_of,
@@ -135,7 +134,16 @@ class TorchScriptExporter:
             def proven(candidate: _Made) -> tuple[tuple[Parity, ...], list[GoldenCase]]:
                 """What is proven is the file, loaded as the server will load it."""
                 exported = evaluator(candidate.loaded, order, signature.outputs, device)
-                found = self._prove(eager, exported, cases, signature, rtol=rtol, atol=atol)
+                found = prove(
+                    eager,
+                    exported,
+                    cases,
+                    signature,
+                    traced=TRACED if self.method == "trace" else "",
+                    rtol=rtol,
+                    atol=atol,
+                    progress=self._say,
+                )
                 if proof is not None:
                     proof(exported)
                 return found
@@ -183,19 +191,6 @@ class TorchScriptExporter:
             parameters=sum(parameter.numel() for parameter in module.parameters()),
         )
         return write_sidecar(path.parent, record, golden)
-
-    def _prove(
-        self,
-        eager: Evaluate,
-        exported: Evaluate,
-        cases: Sequence[Case],
-        signature: Signature,
-        *,
-        rtol: float,
-        atol: float,
-    ) -> tuple[tuple[Parity, ...], list[GoldenCase]]:
-        traced = TRACED if self.method == "trace" else ""
-        return prove(eager, exported, cases, signature, traced=traced, rtol=rtol, atol=atol)
 
     def _compile(self, module: Any, example: Tensors, order: Sequence[str]) -> Any:
         import torch

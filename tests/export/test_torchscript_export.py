@@ -269,3 +269,14 @@ def test_no_device_is_left_anywhere_in_the_file(tmp_path: Path) -> None:
         with ZipFile(tmp_path / str(keep) / "model.pt") as file:
             code = b"".join(file.read(name) for name in file.namelist() if name.endswith(".py"))
         assert (b'device("cpu")' in code) is keep
+
+
+def test_a_long_proof_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    export_torchscript(Linear(), {"x": ROWS}, path=tmp_path / "1", progress=said.append)
+    assert said == ["tracing the module", "proving 4 cases against eager"]
+    monkeypatch.setattr("pytest_triton.export.parity.PATIENCE", -1.0)
+    export_torchscript(Linear(), {"x": ROWS}, path=tmp_path / "2", progress=said.append)
+    assert said[4:] == [
+        "proving 1/4 traced", "proving 2/4 batch1", "proving 3/4 batch2", "proving 4/4 batch8",
+    ]  # fmt: skip
