@@ -19,6 +19,8 @@ class Rule(NamedTuple):
     remedy: str
     #: What to look for in config.pbtxt; ``*``: the quoted names in the reason.
     anchors: tuple[str, ...] = ("*",)
+    #: The rule of lint that finds it before there is a server, and explains it.
+    lint: str = ""
 
 
 RULES: tuple[Rule, ...] = (
@@ -27,38 +29,61 @@ RULES: tuple[Rule, ...] = (
         "make /dev/shm larger (docker: --shm-size=1g; mount -o remount,size=1g /dev/shm)",
         (),
     ),
-    Rule(r"Python model file", "add that file, or correct default_model_filename", ()),
+    Rule(r"Python model file", "add that file, or correct default_model_filename", (),
+         lint="LAY002"),
     Rule(r"breaks the command that starts", "rename it: letters, digits, _ and - are safe",
-         ("default_model_filename",)),
+         ("default_model_filename",), lint="LAY012"),
     Rule(r"No module named '\d+\.", "make it a file that can be imported", ()),
     Rule(r"Error parsing text-format|failed to read text proto",
-         "correct the syntax there", ()),
+         "correct the syntax there (pytest-triton lint shows all of it)", ()),
     Rule(r"unexpected directory name '.*' for model",
-         "make the name in config.pbtxt and the directory's name equal", ("name",)),
+         "make the name in config.pbtxt and the directory's name equal", ("name",), lint="CFG009"),
     Rule(r"unexpected platform type",
          "use backend instead of platform, or platform: \"pytorch_libtorch\" for TorchScript",
-         ("platform",)),
+         ("platform",), lint="CFG011"),
     Rule(r"unable to find backend library|Could not determine backend",
          "this server has the backends python and pytorch: set backend to one of them, or use "
          "--triton-launcher docker", ("backend", "platform")),
+    Rule(r"'optional' is set to true for input",
+         "remove optional: true, or use the Python backend", lint="PT015"),
+    Rule(r"An input of type '.*' was detected|Multiple inputs of kind DictType",
+         "export a wrapper whose forward takes tensors only, or one Dict[str, Tensor]",
+         ("input",), lint="PT002"),
+    Rule(r"Triton only supports 1 dimensional List of String",
+         "add  reshape { shape: [ ] }  where the model batches, else use one dimension",
+         lint="PT009"),
+    Rule(r"failed to convert '.*' to (?:boolean|integral number)",
+         "write true, false, or a number, without blanks", lint="PT022"),
+    Rule(r"follow(?:s)? (?:the )?<name>__<index> naming convention|is not supported by PyTorch",
+         "give it a name with its position: NAME__0", lint="PT028"),
+    Rule(r"must contain at least one (?:input|output), none|configuration expects 0 inputs",
+         "write down all inputs and outputs: TorchScript does not tell them", ("input", "output"),
+         lint="PT007"),
+    Rule(r"refers to input index \d+ which doesn't exist",
+         "number the inputs from 0, without a gap", lint="PT003"),
+    Rule(r"supported version for reading is", "export it again with the server's torch", (),
+         lint="PT018"),
+    Rule(r"failed to stat file", "delete the link that leads nowhere", (), lint="LAY006"),
     Rule(r"configuration expects (\d+) inputs?, model provides (\d+)",
          "give config.pbtxt one input for each argument of forward, or export the model again",
-         ("input",)),
+         ("input",), lint="PT001"),
     Rule(r"at least one version must be available",
          "put the model's file into a directory whose name is a number, e.g. 1/, that the "
          "version policy admits", ("version_policy",)),
     Rule(r"kind KIND_GPU but no GPUs",
          "use kind: KIND_CPU (or leave the kind out), or run on a machine with a GPU",
-         ("KIND_GPU", "instance_group")),
-    Rule(r"invalid or unsupported gpu id", "name a GPU that this machine has", ("gpus",)),
-    Rule(r"dimension must be integer >= 1", "use positive dims, or -1 for a variable one"),
+         ("KIND_GPU", "instance_group"), lint="GRP003"),
+    Rule(r"invalid or unsupported gpu id", "name a GPU that this machine has", ("gpus",),
+         lint="GRP003"),
+    Rule(r"dimension must be integer >= 1", "use positive dims, or -1 for a variable one",
+         lint="SHP002"),
     Rule(r"must specify '(dims|data_type|name)'", "add what is missing"),
     Rule(r"max_batch_size", "correct it", ("max_batch_size",)),
     Rule(r"unable to find '.*' for model instance",
          "put the exported model there, or set default_model_filename",
-         ("default_model_filename",)),
+         ("default_model_filename",), lint="LAY002"),
     Rule(r"unsupported datatype (TYPE_\w+)",
-         "use a data type that TorchScript has (no UINT16, UINT32, UINT64, BF16)"),
+         "use a data type that TorchScript has (no UINT16, UINT32, UINT64, BF16)", lint="PT008"),
     Rule(r"No module named '([^']+)'",
          "install that package in the environment that runs this, or name one that has it with "
          "--triton-server-python", ()),
@@ -74,9 +99,10 @@ RULES: tuple[Rule, ...] = (
          "make the tensors of its steps agree (lint rules ENS012 to ENS015)",
          ("ensemble_scheduling",)),
     Rule(r"ensemble .* contains models that are not available",
-         "repair the models that it is made of first", ("ensemble_scheduling",)),
+         "repair the models that it is made of first", ("ensemble_scheduling",), lint="ENS006"),
     Rule(r"failed to load model '.*':",
-         "export it again with torch.jit.save, in a torch that is not newer than the server's", ()),
+         "export it again with torch.jit.save, in a torch that is not newer than the server's", (),
+         lint="PT016"),
     Rule(r"dynamic batching|preferred", "correct dynamic_batching",
          ("preferred_batch_size", "dynamic_batching")),
     Rule(r"sequence batching|CONTROL_SEQUENCE", "correct sequence_batching",
@@ -116,6 +142,8 @@ def explain(reason: str, model: str, repository: Path) -> tuple[Location | None,
     directory = repository / model
     rule = next((rule for rule in RULES if re.search(rule.pattern, reason)), None)
     remedy = rule.remedy if rule else ""
+    if rule and rule.lint:
+        remedy = f"{remedy} (lint rule {rule.lint})"
     location = (
         _in_python(reason, directory)
         or _in_parse_error(reason, directory)

@@ -77,8 +77,8 @@ def indices(model: LintedModel) -> None:
             continue
         arguments = [item.name for item in forward.arguments] if forward else []
         names = [entry.name for entry in model.config.input]
-        if torch.convention_of(names, arguments) != "index":
-            continue
+        if torch.convention_of(names, arguments) != "index" or len(set(names)) < len(names):
+            continue  # a name that comes twice is TEN004's
         count = torch.input_count(model)
         if forward is not None and count != len(arguments):
             continue  # PT001 says it
@@ -106,7 +106,7 @@ def _check_indices(
             left = f", and nothing reaches argument {empty}" if empty is not None else ""
             model.report(
                 "PT004",
-                f"inputs {ones[0].name!r} and {one.name!r} both have index {index}{left}: Triton "
+                f'inputs "{ones[0].name}" and "{one.name}" both have index {index}{left}: Triton '
                 "loads the model, and forward gets one of them",
                 one.where,
                 fix=_renamed(one, empty),
@@ -118,7 +118,7 @@ def _check_indices(
             skips = f"skips index {empty}: " if empty is not None else f"has index {index}: "
             model.report(
                 "PT003",
-                f"input {ones[0].name!r} {skips}{takes}",
+                f'input "{ones[0].name}" {skips}{takes}',
                 ones[0].where,
                 fix=_renamed(ones[0], empty),
                 edits=_rename(model, ones[0], empty),
@@ -171,6 +171,8 @@ def _countable(model: LintedModel, forward: Signature) -> bool:
 
 def _check_order(model: LintedModel, kind: str, names: list[str], arguments: list[str]) -> None:
     """One name out of line sends all names to the order: does that change what they say?"""
+    if not all(names):
+        return  # TEN001 says that one has no name
     means = {name: _meaning(name, arguments) for name in names}
     stray = [name for name in names if means[name] is None]
     if len(stray) == len(names):

@@ -69,7 +69,7 @@ def results(model: LintedModel) -> None:
     _, placed = torch.placed_outputs(model)
     taken: dict[int, str] = {}
     for one in placed:
-        if one.index in taken:
+        if one.index in taken and taken[one.index] != one.name:
             model.report(
                 "PT011",
                 f"outputs {taken[one.index]!r} and {one.name!r} are both element {one.index} of "
