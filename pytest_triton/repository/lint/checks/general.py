@@ -1,4 +1,4 @@
-"""Rules CFG009, CFG010 and CFG016 to CFG022: fields that belong to no other family."""
+"""Rules CFG009, CFG010 and CFG016 to CFG023: fields that belong to no other family."""
 
 from __future__ import annotations
 
@@ -99,6 +99,27 @@ def environment(model: LintedModel) -> None:
             ("parameters", key, "value", "string_value"),
             fix="add the packed environment, or take the parameter out",
         )
+
+
+@check("CFG023")
+def forced_to_cpu(model: LintedModel) -> None:
+    """The one parameter whose value the Python backend compares, letter by letter."""
+    key = "FORCE_CPU_ONLY_INPUT_TENSORS"
+    if backend(model) != "python" or key not in model.config.parameters:
+        return
+    written = str(model.config.parameters[key].string_value)
+    if written in ("yes", "no"):
+        return
+    right = "no" if written.lower() in ("no", "n", "off", "false", "0") else "yes"
+    where = ("parameters", key, "value", "string_value")
+    model.report(
+        "CFG023",
+        f'{key} is "{written}", and the Python backend knows "yes" and "no": Triton refuses the '
+        "model",
+        where if model.span(*where) else where[:2],
+        fix=f'write  string_value: "{right}"',
+        edits=model.replacing(where, f'"{right}"'),
+    )
 
 
 @check("CFG017")
