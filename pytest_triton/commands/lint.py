@@ -83,8 +83,11 @@ def command(
     except KeyboardInterrupt:
         # Somebody has had enough: no words, and the status that a shell expects.
         raise SystemExit(_INTERRUPTED) from None
-    except (ToolError, OSError, click.ClickException):
-        raise  # told by whoever called, a closed pipe too
+    except (ToolError, BrokenPipeError, click.ClickException):
+        raise  # told by whoever called
+    except OSError as error:  # a full disk
+        click.echo(f"pytest-triton: {error}", err=True)
+        raise SystemExit(_OURS) from None
     except Exception as error:
         # Python would end with 1, and that says that something was found.
         traceback.print_exc()
@@ -220,6 +223,8 @@ def _print(findings: Sequence[Finding], models: int, form: str) -> None:
 
 def _width() -> int | None:
     """Columns of the terminal; None where lines are read by a program."""
+    if sys.stdout is None:
+        return None  # closed before we came
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     return None

@@ -104,7 +104,9 @@ def locate(text: str) -> Located:
         lines = text.split("\n")
         line = lines[position.line - 1] if position.line <= len(lines) else ""
         reason = str(error).removeprefix(f"{position.line}:{position.column} : ")
-        located.mistakes.append(Mistake("syntax", position, reason.removeprefix(f"'{line}': ")))
+        # In front of the reason stands the line; at the end of the file it is empty.
+        reason = reason.removeprefix(f"'{line}': ").removeprefix("'': ")
+        located.mistakes.append(Mistake("syntax", position, reason))
     except RecursionError:
         located.mistakes.append(Mistake("syntax", Position(1, 1), "messages are nested too deep"))
     return located

@@ -9,7 +9,6 @@ space and ``-0`` for an unsigned number, all of which the server refuses; the se
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -185,34 +184,38 @@ def parser_class() -> Any:
                 # A value of the wrong kind: what comes behind it can be read.
                 reason = str(error).rpartition("': ")[2]
                 self.located.mistakes.append(
-                    Mistake("kind", written, reason, token, self._kind(field), (), path)
+                    Mistake("kind", written, reason, token, self._kind(field, token), (), path)
                 )
                 tokenizer.NextToken()
                 if (meant := meaning(token, field)) is not None:
-                    with suppress(ValueError):  # out of the range of its type
-                        if _repeated(field):
-                            getattr(message, field.name).append(meant)
-                        else:
-                            setattr(message, field.name, meant)
-                        self._note(path, Span(start, value, tokenizer.end))
+                    if _repeated(field):
+                        getattr(message, field.name).append(meant)
+                    else:
+                        setattr(message, field.name, meant)
+                    self._note(path, Span(start, value, tokenizer.end))
                 return
             except ValueError as error:  # an enum's number that fits no integer; it was consumed
                 self.located.mistakes.append(
-                    Mistake("kind", written, str(error), token, self._kind(field), (), path)
+                    Mistake("kind", written, str(error), token, self._kind(field, token), (), path)
                 )
                 return
             if field.name == "key" and self.path[-1:] == ("?",):
                 self._key = message.key
             self._note(path, Span(start, value, tokenizer.end))
 
-        def _kind(self, field: Any) -> str:
+        def _kind(self, field: Any, token: str) -> str:
             if field.cpp_type == kinds.CPPTYPE_ENUM:
                 return str(field.enum_type.name)
             if field.cpp_type == kinds.CPPTYPE_BOOL:
                 return "true or false"
             if field.cpp_type == kinds.CPPTYPE_STRING:
                 return "a string"
-            return "a number" if field.cpp_type in floats else "an integer"
+            if field.cpp_type in floats:
+                return "a number"
+            if not _INTEGER.fullmatch(token):
+                return "an integer"
+            least, most = _range(field)
+            return f"an integer from {least} to {most}"
 
         def _set_already(self, message: Any, field: Any, path: FieldPath) -> None:
             """Note a field that comes twice, or together with another of its oneof."""
@@ -304,6 +307,14 @@ def _repeated(descriptor: Any) -> bool:
     return bool(known) if known is not None else descriptor.label == descriptor.LABEL_REPEATED
 
 
+def _range(field: Any) -> tuple[int, int]:
+    """The least and the largest value of a field of integers."""
+    bits = 32 if field.cpp_type in (field.CPPTYPE_INT32, field.CPPTYPE_UINT32) else 64
+    if field.cpp_type in (field.CPPTYPE_UINT32, field.CPPTYPE_UINT64):
+        return 0, 2**bits - 1
+    return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+
 def meaning(token: str, field: Any) -> int | bool | str | None:
     """What a value of the wrong kind was meant to be, where that is plain.
 
@@ -321,7 +332,10 @@ def meaning(token: str, field: Any) -> int | bool | str | None:
         return None
     whole = text.removesuffix(".0").removeprefix("+").replace("_", "")
     # Python refuses to read numbers of thousands of digits.
-    return int(whole) if re.fullmatch(r"-?[0-9]{1,40}", whole) else None
+    if not re.fullmatch(r"-?[0-9]{1,40}", whole):
+        return None
+    least, most = _range(field)
+    return min(int(whole), most) if int(whole) >= least else None
 
 
 def _skip(tokenizer: Any) -> None:

@@ -88,6 +88,7 @@ MODULES: dict[str, Write] = {
     "one": _scripted("One"),
     "three": _scripted("Three"),
     "subtract": _scripted("Subtract"),
+    "unannotated": _scripted("Unannotated"),
     "pair": _scripted("Pair"),
     "named_pair": _scripted("NamedPair"),
     "optional_mask": _scripted("OptionalMask"),

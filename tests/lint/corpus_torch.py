@@ -163,3 +163,10 @@ class Started(nn.Module):
 class Accumulate(nn.Module):
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         return x + state, x + state
+
+
+class Unannotated(nn.Module):
+    """Who writes no ``self`` writes no types either."""
+
+    def forward(net, left, right):
+        return left - right

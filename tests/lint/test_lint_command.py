@@ -308,6 +308,19 @@ def test_a_closed_pipe_leaves_no_traceback(here: Path) -> None:
     made.wait(30)
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(("output", "status"), [(">&-", 1), (">/dev/full", 3)])
+def test_an_output_that_takes_nothing(here: Path, form: str, output: str, status: int) -> None:
+    write(here / "model_repository" / "m", BROKEN)
+    made = subprocess.run(
+        f"'{sys.executable}' -m pytest_triton.cli lint --format {form} {output}", shell=True,
+        cwd=here, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert made.returncode == status
+    assert "Traceback" not in made.stderr
+    assert ("No space left" in made.stderr) == (status == 3)
+
+
 def test_an_interrupt_is_quiet(here: Path) -> None:
     code = (
         "import os, signal\n"

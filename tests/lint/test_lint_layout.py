@@ -98,6 +98,14 @@ def test_a_dead_link_beside_the_models(repository: Path) -> None:
     assert told(repository, "LAY") == [("error", "LAY014", "loop"), ("error", "LAY014", "old")]
 
 
+def test_a_link_to_anywhere_is_not_gone_through(repository: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside" / "a" / "b"
+    outside.mkdir(parents=True)
+    (outside / "dead").symlink_to("/nowhere")
+    (repository / "link").symlink_to(tmp_path / "outside")
+    assert told(repository, "LAY") == [("error", "LAY010", "link")]
+
+
 def test_one_model_alone_is_not_asked_for_others(repository: Path) -> None:
     directory = model(repository)
     (repository / ".git").mkdir()

@@ -242,3 +242,23 @@ def test_reshape(tmp_path: Path, dims: str, shape: str, rule: str) -> None:
 @pytest.mark.parametrize(("dims", "expected"), [("1", []), ("1, 1", []), ("4", ["error SHP003"])])
 def test_an_empty_reshape_needs_a_batch(tmp_path: Path, dims: str, expected: list[str]) -> None:
     assert alone(tmp_path, batching("python", f"[ {dims} ] reshape {{ shape: [ ] }}")) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ("-1, 4", "-1, 4", True),
+        ("-1, 4", "4", False),
+        ("-1, -1", "-1, 4", False),
+        ("-1", "-1", False),
+    ],
+)
+def test_a_leading_variable_size_everywhere_is_an_info(
+    tmp_path: Path, first: str, second: str, told: bool
+) -> None:
+    text = (
+        'backend: "python"\nmax_batch_size: 8\ndynamic_batching { }\n'
+        + X.replace("[ 4 ]", f"[ {first} ]") + Y.replace("[ 4 ]", f"[ {second} ]")
+    )  # fmt: skip
+    said = [one for one in lint(write(tmp_path, text, MODEL)).findings if one.rule == "SHP001"]
+    assert [(one.severity, one.line, one.edits) for one in said] == [("info", 4, ())] * told

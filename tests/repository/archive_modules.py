@@ -229,3 +229,10 @@ class Custom(nn.Module):
 
 def function(x: Tensor, *, y: Tensor) -> Tensor:
     return x + y
+
+
+class This(torch.nn.Module):
+    """Without a ``self``, and with names that TorchScript keeps for itself."""
+
+    def forward(this, input, ops, range, device):
+        return input + ops + range + device

@@ -252,7 +252,7 @@ def test_a_byte_order_mark_does_not_hide_the_rest() -> None:
         ("max_batch_size: '8' input { data_type: 'TYPE_FP32' }", 8, 11),
         ('max_batch_size: 8.0 input { data_type: "FP32" }', 8, 0),
         ("max_batch_size: +1_6 input { data_type: 8.5 }", 16, 0),
-        ("max_batch_size: 99999999999 input { data_type: 99999999999999999999 }", 0, 0),
+        ("max_batch_size: 99999999999 input { data_type: 99999999999999999999 }", 2**31 - 1, 0),
         ("max_batch_size: eight input { data_type: -TYPE_FP32 }", 0, 0),
     ],
 )

@@ -98,7 +98,10 @@ def parse_header(text: str) -> Signature:
         returns = _type(function.returns)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise BadHeader(f"the header of forward cannot be read: {error}") from None
-    if not arguments or arguments[0].name != "self":
+    # Whoever wrote the module may have called it otherwise; its type is the module's.
+    if not arguments or not (
+        arguments[0].name == "self" or arguments[0].type.name.startswith("__torch__.")
+    ):
         raise BadHeader("forward has no self")
     return Signature(tuple(arguments[1:]), returns, (returns,))
 

@@ -32,7 +32,8 @@ def hint(text: str, mistake: Mistake) -> Hint:
     written = lines[line - 1] if line <= len(lines) else ""
     here = written[column - 1 : column]
     return (
-        _strange(here, mistake.position)
+        _encoded(text)
+        or _strange(here, mistake.position)
         or _placeholder(written, mistake.position)
         or _punctuation(lines, here, written, mistake.position)
         or _known(mistake, here)
@@ -41,6 +42,14 @@ def hint(text: str, mistake: Mistake) -> Hint:
 
 def _replace(position: Position, length: int, text: str) -> tuple[Edit, ...]:
     return (Edit(position, Position(position.line, position.column + length), text),)
+
+
+def _encoded(text: str) -> Hint | None:
+    """A text of two bytes for each character, as some editors save it."""
+    start = text.lstrip("\ufffd")[:4]
+    if len(start) == 4 and (start[::2] == "\0\0") != (start[1::2] == "\0\0"):
+        return Hint("the file is UTF-16", "save it as UTF-8")
+    return None
 
 
 def _strange(here: str, position: Position) -> Hint | None:
@@ -112,7 +121,16 @@ def _known(mistake: Mistake, here: str) -> Hint:
     if reason in ('Expected "}"', 'Expected ">"'):
         return Hint(f"the file ends inside of a {reason[-2]}-bracket that begins here or before",
                     f"close it with  {reason[-2]}")  # fmt: skip
+    shown = repr(here) if here else "the end of the file"
     if "Expected identifier" in reason:
-        shown = here or "the end of the file"
-        return Hint(f"the name of a field is expected, not {shown!r}")
+        fix = "take it out, or open its bracket before" if here in ("}", ">", "]") else (
+            "write  name: value"
+        )  # fmt: skip
+        return Hint(f"the name of a field is expected, not {shown}", fix)
+    if "does not have extensions" in reason:
+        return Hint(reason, "take the field in brackets out")
+    if reason == "Expected value" or "Expected string but found" in reason:
+        return Hint(f"a value is expected, not {shown}", "write  name: value")
+    if reason == 'Expected "{"':
+        return Hint(f"a message in brackets is expected, not {shown}", "write  name { … }")
     return Hint(reason[:200])

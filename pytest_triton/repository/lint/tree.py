@@ -48,7 +48,9 @@ def items(model: LintedModel) -> tuple[Item, ...]:
     if "tree" not in model.memory:
         found: list[Item] = []
         if model.directory is not None:
-            for item in _below(model.path, "", _DEPTH):
+            # A link to something that is no model leads anywhere: its files are not ours.
+            elsewhere = model.path.is_symlink() and not (model.text or model.directory.versions)
+            for item in _below(model.path, "", 0 if elsewhere else _DEPTH):
                 found.append(item)
                 if len(found) >= MAX_ENTRIES:
                     break

@@ -48,8 +48,7 @@ def _told(model: LintedModel, mistake: Mistake) -> str:
         return f"{mistake.name} beside {mistake.choices[0]}, only one can be set: {refused}"
     if mistake.kind == "kind":
         field = [str(step) for step in mistake.path if isinstance(step, str)][-1]
-        wanted = mistake.within if mistake.within[0].islower() else f"a value of {mistake.within}"
-        return f"{field} takes {wanted}, not {mistake.name}: {refused}"
+        return f"{field} takes {_wanted(mistake)}, not {mistake.name}: {refused}"
     if mistake.kind == "mark":
         return f"{mistake.reason}: {refused}"
     return f"{hint(model.text, mistake).reason}: {refused}"
@@ -66,12 +65,28 @@ def _remedy(model: LintedModel, mistake: Mistake) -> tuple[str, tuple[Edit, ...]
         return f"keep one {mistake.name}", ()
     if mistake.kind == "choice":
         return f"take out {mistake.name} or {mistake.choices[0]}", ()
+    if mistake.kind == "kind" and mistake.within.startswith("an integer from"):
+        return "write a number of that range", ()
     meant = _unquoted(mistake) if mistake.kind == "kind" else _meant(mistake)
     if not meant:
-        return "", ()
+        return _choices(mistake), ()
     position = mistake.position
     end = Position(position.line, position.column + len(mistake.name))
     return f"write {meant}", (Edit(position, end, meant),)
+
+
+def _choices(mistake: Mistake) -> str:
+    """What can be said without a guess at what was meant."""
+    if mistake.kind == "field":
+        return f"take it out, or write a field of {mistake.within}"
+    if mistake.kind == "value" and len(mistake.choices) <= 6:
+        return f"write one of {', '.join(mistake.choices)}"
+    return f"write {_wanted(mistake)}"
+
+
+def _wanted(mistake: Mistake) -> str:
+    within = mistake.within
+    return within if within[:1].islower() else f"a value of {within}"
 
 
 def _meant(mistake: Mistake) -> str:

@@ -82,11 +82,15 @@ def _count(model: LintedModel, path: FieldPath, entry: Any, file: Path) -> None:
     if number in (math.prod(sizes), *sizes):
         return
     classes = math.prod(sizes)
-    lack = "classes without a name" if number < classes else "names that no class has"
+    lacking, more = abs(classes - number), number > classes
+    if lacking == 1:
+        lack = "one name that no class has" if more else "one class without a name"
+    else:
+        lack = f"{lacking} " + ("names that no class has" if more else "classes without a name")
     model.report(
         "TEN007",
         f'"{entry.label_filename}" has {number} labels, and output "{entry.name}" has {classes} '
-        f"classes: {abs(classes - number)} {lack}",
+        f"classes: {lack}",
         path,
         fix="write one label for each class, on a line of its own",
     )

@@ -117,6 +117,27 @@ def batch_in_dims(model: LintedModel) -> None:
             continue
         found = True
         _report(model, path, dims, size, severity, why)
+    if not found and not recorded:
+        _perhaps(model)
+
+
+def _perhaps(model: LintedModel) -> None:
+    """Every tensor begins with -1: a sequence of any length, or the batch once more."""
+    entries = [(kind, index, list(entry.dims)) for kind, index, entry in tensors(model.config)]
+    if {kind for kind, _, _ in entries} != {"input", "output"}:
+        return
+    if any(len(dims) < 2 or dims[0] != -1 or -1 in dims[1:] for _, _, dims in entries):
+        return
+    kind, index, dims = entries[0]
+    span = model.span(kind, index, "dims")
+    model.report(
+        "SHP001",
+        f"every dims begins with -1: Triton adds the batch for max_batch_size "
+        f"{model.config.max_batch_size}, and expects {_shown([-1, *dims])}",
+        span.start if span else (kind, index, "dims"),
+        fix=f"write  dims: [ {', '.join(map(str, dims[1:]))} ]  if the -1 is the batch",
+        severity="info",
+    )
 
 
 def _report(

@@ -75,6 +75,14 @@ def complete(model: LintedModel) -> None:
                 path,
                 fix=f"add  inputs {{ key: {quoted(missing[0])} … }}",
             )
+        elif not sample.inputs and config.max_batch_size > 0 and (known or not completes(model)):
+            model.report(
+                "WRM002",
+                f"warm-up sample {sample.name!r} gives no input, so that its batch has no size: "
+                f"{_REFUSED}",
+                path,
+                fix=f"add  inputs {{ key: {quoted(min(known, default='…'))} … }}",
+            )
         for name in sorted(set(sample.inputs) - known - made):
             if missing or not known or completes(model):
                 continue  # a name that is written wrong is one of the missing ones
