@@ -14,6 +14,7 @@ Every call writes one complete model, or nothing: what lint calls an error is re
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -206,6 +207,10 @@ class RepositoryBuilder:
                 chosen = options.default_model_filename or file_name
                 _place(source, directory / str(version), chosen)
             for relative, content in {**named, **options.files}.items():
+                if Path(relative).is_absolute() or ".." in Path(relative).parts:
+                    raise BuildRefused(
+                        f"{relative!r} leads out of the model's directory", "name a path below it"
+                    )
                 path = directory / relative
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -222,7 +227,7 @@ class RepositoryBuilder:
             )
         target = self.path / name
         if target.exists():
-            raise BuildRefused(f"{target} exists", "choose another name, or delete it")
+            raise _exists(target)
         # Not inside the repository: a server that polls it would see half a model.
         work = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
         try:
@@ -230,7 +235,12 @@ class RepositoryBuilder:
             fill(work / name)
             if checked:
                 self._judge(work / name)
-            (work / name).rename(target)
+            try:
+                (work / name).rename(target)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody was faster
+                    raise _exists(target) from None
+                raise
         finally:
             shutil.rmtree(work, ignore_errors=True)
         return target
@@ -250,6 +260,10 @@ class RepositoryBuilder:
             except ConfigError:
                 return None
         return min((size for size in sizes if size), default=0) if sizes else None
+
+
+def _exists(target: Path) -> BuildRefused:
+    return BuildRefused(f"{target} exists", "choose another name, or delete it")
 
 
 def _place(source: ModelSource, directory: Path, file_name: str) -> None:

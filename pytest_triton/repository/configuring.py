@@ -42,7 +42,7 @@ def configure(
     config.default_model_filename = options.default_model_filename
     _tensors(config, inputs, outputs, options)
     for name, labels in options.labels.items():
-        files[f"{name}_labels.txt"] = "".join(f"{label}\n" for label in labels).encode()
+        files[_label_file(name)] = "".join(f"{label}\n" for label in labels).encode()
     _schedule(config, options, files)
     _version_policy(config, options)
     for group in options.instance_group:
@@ -59,6 +59,11 @@ def configure(
     if options.edit is not None:
         options.edit(config)
     return files
+
+
+def _label_file(output: str) -> str:
+    """Beside config.pbtxt, whatever the output is called."""
+    return f"{output}_labels.txt".replace("/", "_")
 
 
 def _number(config: ModelConfig, datatype: str) -> int:
@@ -99,7 +104,7 @@ def _tensors(
             entry.allow_ragged_batch = True
     for entry in config.output:
         if entry.name in options.labels:
-            entry.label_filename = f"{entry.name}_labels.txt"
+            entry.label_filename = _label_file(entry.name)
 
 
 def _schedule(config: ModelConfig, options: Options, files: Files) -> None:
@@ -156,7 +161,7 @@ def _sequence(config: ModelConfig, sequence: SequenceBatching, files: Files) -> 
             start.zero_data = True
         else:
             start.dims.extend(state.initial_state.shape)
-            start.data_file = f"{state.input_name}.bin"
+            start.data_file = f"{state.input_name}.bin".replace("/", "_")
             files[f"initial_state/{start.data_file}"] = raw_bytes(state.initial_state)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from pytest_triton.errors import ToolError
 from pytest_triton.repository.lint import Finding
-from pytest_triton.repository.options import Options
-from pytest_triton.repository.tensors import TensorSpec
+from pytest_triton.repository.options import Options, WarmupInput
+from pytest_triton.repository.tensors import NUMPY_OF, TensorSpec, datatype_of
 
 #: Warnings of lint that are refused too: what is asked for would not happen.
 _REFUSED_TOO = frozenset({"BAT001"})
@@ -66,3 +66,39 @@ def check(
     ):
         if unknown := sorted({*given} - known):
             raise BuildRefused(f"{field}: no tensor is called {unknown}", f"correct {field}")
+    _check_scheduling(options)
+    _check_values(inputs, options)
+
+
+def _check_scheduling(options: Options) -> None:
+    if options.dynamic_batching and options.sequence_batching is not None:
+        raise BuildRefused(
+            "dynamic_batching beside sequence_batching: Triton knows one scheduler for a model",
+            "leave one of them out",
+        )
+    if isinstance(options.version_policy, str) and options.version_policy not in ("latest", "all"):
+        raise BuildRefused(
+            f"version_policy {options.version_policy!r}",
+            '"latest", "all", Latest(2), or a list of versions',
+        )
+
+
+def _check_values(inputs: Sequence[TensorSpec], options: Options) -> None:
+    """Values that are written as bytes, where nobody would see that they are others."""
+    for name, labels in options.labels.items():
+        if broken := [label for label in labels if len(str(label).splitlines()) > 1]:
+            raise BuildRefused(
+                f"label {broken[0]!r} of {name!r} has several lines, and a line is one label",
+                "write it without line breaks",
+            )
+    for sample in options.model_warmup:
+        for tensor in inputs:
+            given = sample.inputs.get(tensor.name)
+            if given is None or isinstance(given, WarmupInput) or tensor.datatype == "BF16":
+                continue
+            if (datatype := datatype_of(given)) != tensor.datatype:
+                raise BuildRefused(
+                    f"the warm-up sample {sample.name!r} has {datatype} for {tensor.name!r}, which "
+                    f"is {tensor.datatype}",
+                    f"convert the array to {NUMPY_OF[tensor.datatype]}",
+                )

@@ -331,6 +331,22 @@ def test_a_copy_can_be_renamed_and_changed(tmp_path: Path) -> None:
             "WRM004",
             id="warm-axis",
         ),
+        pytest.param(
+            "m", {"model_warmup": [ModelWarmup(inputs={"x": np.zeros(4)})]}, "FP64", id="warm-type"
+        ),
+        pytest.param(
+            "m",
+            {
+                "dynamic_batching": DynamicBatching(),
+                "sequence_batching": SequenceBatching(Oldest()),
+            },
+            "one scheduler",
+            id="two-schedulers",
+        ),
+        pytest.param("m", {"version_policy": "newest"}, "'newest'", id="policy"),
+        pytest.param("m", {"labels": {"y": ["a\nb"]}}, "several lines", id="label-lines"),
+        pytest.param("m", {"files": {"../../out": ""}}, "leads out", id="file-escape"),
+        pytest.param("m", {"files": {"/tmp/out": ""}}, "leads out", id="file-absolute"),
         pytest.param("m", {"config": "nonsense {"}, "CFG0", id="text"),
         pytest.param("m", {"config": 'name: "n" backend: "python"'}, "CFG0", id="other-name"),
     ],
@@ -399,3 +415,13 @@ def test_a_failing_source_leaves_nothing(tmp_path: Path) -> None:
     builder.python("m", CODE, inputs=[X], outputs=[Y])
     with pytest.raises(BuildRefused, match="exists"):
         builder.python("m", CODE, inputs=[X], outputs=[Y])
+
+
+def test_labels_of_an_output_with_a_path_for_a_name_stay_in_the_model(tmp_path: Path) -> None:
+    output = TensorSpec("../y", "FP32", (2,))
+    directory = RepositoryBuilder(tmp_path / "r").python(
+        "m", CODE, inputs=[X], outputs=[output], labels={"../y": ["a", "b"]}
+    )
+    name = read_config(directory).output[0].label_filename
+    assert (directory / name).read_text() == "a\nb\n"
+    assert (directory / name).resolve().parent == directory.resolve()
