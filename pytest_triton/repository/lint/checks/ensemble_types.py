@@ -82,17 +82,23 @@ def _unknown(model: LintedModel, step: Step, field: str, there: list[str]) -> se
     kind = field.partition("_")[0]
     meant: set[str] = set()
     known = set(there)
-    for name in step.inputs if kind == "input" else step.outputs:
+    mapped = step.inputs if kind == "input" else step.outputs
+    free = [name for name in there if name not in mapped]
+    for name in mapped:
         if not there or name in known:
             continue
-        near = there[0] if len(there) == 1 else nearest(model, name, there, 0.6)
+        near = free[0] if len(there) == len(free) == 1 else nearest(model, name, free, 0.6)
         meant.add(near)
+        if near:
+            fix = f"write key: {quoted(near)}"
+        else:
+            fix = f"its {kind}s are {', '.join(there[:9])}" if free else "remove the entry"
         path = (*step.source(field, name), "key")
         model.report(
             "ENS012",
             f"{step.name!r} has no {kind} {name!r}: {_does(step)}",
             path,
-            fix=f"write key: {quoted(near)}" if near else f"its {kind}s are {', '.join(there[:9])}",
+            fix=fix,
             edits=model.replacing(path, quoted(near)) if near else (),
             # What the backend completes can still have that name.
             severity=None if step.final else "warning",

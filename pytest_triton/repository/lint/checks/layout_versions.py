@@ -106,8 +106,8 @@ def model_file(model: LintedModel) -> None:
     directory, wanted = model.directory, wanted_files(model)
     if directory is None or not wanted or not (model.readable or not model.configured):
         return
-    if backend(model) not in _OPENING:
-        return
+    if backend(model) not in _OPENING or model.config.platform == "ensemble":
+        return  # CFG012
     misread = {number for _, number in directory.misread}
     for version in selected_versions(model.config, directory.versions):
         folder = directory.version_path(version)
