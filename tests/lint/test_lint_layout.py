@@ -425,3 +425,23 @@ def test_a_deep_tree(repository: Path) -> None:
     begun = time.process_time()
     assert told(repository, "LAY", "SEC") == []
     assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    ("code", "severity"),
+    [
+        ("", "error"),
+        ("\0", "error"),
+        ("print 'ready'\n", "error"),
+        ("class Model: pass\n", "error"),
+        ("(" * 5000, "error"),
+        ("from base import TritonPythonModel\n", ""),
+        ("globals()['Triton' + 'PythonModel'] = object\n", ""),
+        ("# " + "x" * 300_000, ""),  # larger than what is read
+        ("class TritonPythonModel:\n    pattern = '\\d'\n", ""),
+    ],
+)
+def test_python_is_read_and_never_executed(repository: Path, code: str, severity: str) -> None:
+    """LAY017."""
+    (model(repository) / "1" / "model.py").write_text(code)
+    assert [one.severity for one in found(repository, "LAY017")] == [severity] * bool(severity)

@@ -243,12 +243,12 @@ def test_version_policies(tmp_path: Path, policy: object, text: str) -> None:
 
 def test_python_models_and_ensembles(tmp_path: Path) -> None:
     builder = RepositoryBuilder(tmp_path)
-    builder.python("step", "print()\n", inputs=[X], outputs=[Y], decoupled=True, max_batch_size=0)
+    builder.python("step", CODE, inputs=[X], outputs=[Y], decoupled=True, max_batch_size=0)
     whole = builder.ensemble(
         "whole", [Step("step", {"x": "x"}, {"y": "y"})], inputs=[X], outputs=[Y]
     )
     assert read_config(tmp_path / "step").model_transaction_policy.decoupled
-    assert (tmp_path / "step" / "1" / "model.py").read_text() == "print()\n"
+    assert (tmp_path / "step" / "1" / "model.py").read_text() == CODE
     assert read_config(whole).ensemble_scheduling.step[0].output_map["y"] == "y"
     assert read_config(whole).ensemble_scheduling.step[0].model_version == -1
     assert read_config(whole).max_batch_size == 0, "as its step does not batch"
