@@ -250,6 +250,8 @@ def parser_class() -> Any:
             if kind in integers or (kind == kinds.CPPTYPE_ENUM and not token[:1].isalpha()):
                 if not _INTEGER.fullmatch(token):
                     raise tokenizer.ParseError(f"Couldn't parse integer: {token}")
+                if kind == kinds.CPPTYPE_ENUM and re.fullmatch(r"-?0[0-7]+", token):
+                    tokenizer.put(str(int(token, 8)))  # Python reads no octal number there
                 if kind in unsigned and token.startswith("-"):
                     raise tokenizer.ParseError(f"Expected an unsigned number: {token}")
             elif kind in floats:

@@ -115,6 +115,32 @@ def _unquoted(mistake: Mistake) -> str:
     return text if text.isidentifier() and text != mistake.name else ""
 
 
+@check("CFG004")
+def numbers(model: LintedModel) -> None:
+    """Enumerations can be written as numbers, and protobuf takes those that mean nothing."""
+    config = model.config
+    for kind in ("input", "output"):
+        for at, entry in enumerate(getattr(config, kind)):
+            types = entry.DESCRIPTOR.fields_by_name["data_type"].enum_type
+            if entry.data_type not in types.values_by_number:
+                model.report(
+                    "CFG004",
+                    f"DataType has no value {entry.data_type}: Triton takes it, and no request "
+                    "can have that type",
+                    (kind, at, "data_type"),
+                    fix="write the name of a type, such as TYPE_FP32",
+                    severity="warning",
+                )
+    for at, group in enumerate(config.instance_group):
+        if group.kind not in group.Kind.values():
+            model.report(
+                "CFG004",
+                f"Kind has no value {group.kind}: Triton refuses the model",
+                ("instance_group", at, "kind"),
+                fix=f"write one of {', '.join(group.Kind.keys())}",
+            )
+
+
 @check("CFG008")
 def encoding(model: LintedModel) -> None:
     """Bytes that are no UTF-8: harmless in a comment, a trap in a value."""
