@@ -143,6 +143,9 @@ def test_nothing_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["nowhere"], "No such file"),
         (["--triton-release", "24.99"], "24.99"),
+        (["--triton-release", "24.7"], "write 24.07"),
+        (["--triton-release", "2.48.0"], "write 24.07"),
+        (["--triton-release", "latest"], "releases go from 23.10"),
         (["--select", "CFG999"], "did you mean CFG"),
         (["--ignore", "CGF"], "no lint rule"),
         (["--explain", "CFG03"], "did you mean CFG003"),

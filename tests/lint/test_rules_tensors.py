@@ -67,7 +67,7 @@ def test_what_is_misspelled_is_not_missing(tmp_path: Path) -> None:
         (X, ["warning TEN013 1:1"]),
         (Y, ["info TEN013 1:1"]),
         (X.replace("TYPE_FP32", "TYPE_BF16") + Y, ["info TEN009 2:32"]),
-        (X.replace("TYPE_FP32", "99") + Y, []),
+        (X.replace("TYPE_FP32", "99") + Y, ["warning CFG004 2:32"]),
     ],
 )  # fmt: skip
 def test_tensors(tmp_path: Path, config: str, expected: list[str]) -> None:

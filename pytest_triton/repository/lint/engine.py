@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_triton.errors import Findings, Misused
-from pytest_triton.releases import RELEASES
+from pytest_triton.releases import RELEASES, release_of
 from pytest_triton.repository.config import (
     CONFIG_NAME,
     ConfigError,
@@ -78,7 +78,9 @@ def lint(
     """
     path, options = Path(path), options or LintOptions()
     if options.release and options.release not in RELEASES.values():
-        raise Misused(f"there is no Triton release {options.release!r}", "e.g. 24.07")
+        raise Misused(
+            f"{options.release!r} is no Triton release that is known here", _meant(options.release)
+        )
     repository = _open(path, options, texts or {})
     for registered in checks():
         registered.run(repository)
@@ -115,6 +117,16 @@ def lint_among(model: Path, repository: Path, options: LintOptions | None = None
             registered.function(new)  # type: ignore[arg-type]
     found = suppress(new) if options.suppressions else new.findings
     return LintResult(tuple(_ordered(found, options)), (printable(new.name),))
+
+
+def _meant(release: str) -> str:
+    """What to say instead of a release that is not known."""
+    known = list(RELEASES.values())
+    year, _, month = release.partition(".")
+    padded = f"{year}.{month.zfill(2)}"
+    if meant := release_of(release) or (padded if padded in known else None):
+        return f"write {meant}"
+    return f"releases go from {known[0]} to {known[-1]}; leave it out to judge for any"
 
 
 def _open(path: Path, options: LintOptions, texts: Mapping[Path, str]) -> LintedRepository:

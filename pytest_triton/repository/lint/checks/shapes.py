@@ -33,8 +33,8 @@ def sizes(model: LintedModel) -> None:
                 f"{named} has a dimension of {size}: sizes are 1 and more, or -1 for any; Triton "
                 "refuses the model",
                 (*path, "dims", bad[0]),
+                # Not done mechanically: only a person knows the size.
                 fix="write -1 for a variable size" if size else "write the size, or -1",
-                edits=model.replacing((*path, "dims", bad[0]), "-1"),
             )
         elif entry.HasField("reshape") and entry.dims:
             _reshape(model, (*path, "reshape"), named, list(entry.dims), list(entry.reshape.shape))
