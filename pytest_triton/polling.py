@@ -16,7 +16,7 @@ from pytest_triton.subject import Subject
 from pytest_triton.telling import Told, tell
 
 #: Seconds until a change has to be seen: the poll of every second, a load, and a slow machine.
-TIMEOUT = 10.0
+TIMEOUT = 20.0
 #: Seconds between two rounds of requests, and for which they go on when all is done.
 _STEP, _AFTER = 0.005, 0.1
 #: What the changed configuration says, and the mark of the new version's file.
