@@ -170,3 +170,43 @@ class Unannotated(nn.Module):
 
     def forward(net, left, right):
         return left - right
+
+
+class Layers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class HalfLayers(Layers):
+    """What .half() before the export leaves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.half()
+
+
+class BFloat16Layers(Layers):
+    def __init__(self) -> None:
+        super().__init__()
+        self.bfloat16()
+
+
+class HalfInside(HalfLayers):
+    """The same, with a forward that takes FP32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x.half()).float()
+
+
+class Total(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * 2).sum()
+
+
+class TotalAndRows(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean(dim=-1, keepdim=True), x.max()

@@ -38,7 +38,14 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpProbe]:
         yield stack.enter_context(HttpProbe(deployment.http_url, timeout=30))
 
 
-COMPARED = ("pt_arguments_backwards", "pt_named_tuple_backwards", "pt_strings_reshaped")
+COMPARED = (
+    "pt_arguments_backwards",
+    "pt_named_tuple_backwards",
+    "pt_strings_reshaped",
+    "pt_half_weights_for_fp32",
+    "pt_half_weights_inside",
+    "pt_total_that_is_not_served",
+)
 
 
 def refused(probe: HttpProbe, model: str, inputs: dict[str, np.ndarray], words: str) -> None:
@@ -127,6 +134,26 @@ def test_an_output_of_the_wrong_kind(probe: HttpProbe) -> None:
 def test_a_gpu_in_the_code_on_the_cpu(probe: HttpProbe) -> None:
     """PT021."""
     refused(probe, "pt_gpu_written_down", {"x": FOUR}, "CUDA|cuda")
+
+
+def test_an_input_of_another_type_than_the_weights(probe: HttpProbe) -> None:
+    """PT030; a forward that converts takes the same input."""
+    refused(probe, "pt_half_weights_for_fp32", {"x": FOUR[None]}, "same dtype, but got Float and")
+    assert probe.infer("pt_half_weights_inside", {"x": FOUR[None]})["y"].shape == (1, 2)
+
+
+def test_an_image_of_bytes_and_an_output_too_many(probe: HttpProbe) -> None:
+    """PT030, and PT010 behind it."""
+    image = np.zeros((1, 3, 8, 8), dtype=np.uint8)
+    model = "pt_bytes_for_a_convolution_and_two_outputs"
+    refused(probe, model, {"image": image}, "Input type .* should be the same")
+
+
+def test_a_result_without_dimensions(probe: HttpProbe) -> None:
+    """PT013; such an element that is no output does no harm."""
+    words = "output 'total' is a scalar which is not supported"
+    refused(probe, "pt_total_as_output", {"x": FOUR}, words)
+    assert probe.infer("pt_total_that_is_not_served", {"x": FOUR})["mean"].tolist() == [1.5]
 
 
 def test_every_model_that_is_shown_is_an_error_of_lint(

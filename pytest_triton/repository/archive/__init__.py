@@ -10,5 +10,9 @@ stands in its zip archive as text.
 from pytest_triton.repository.archive.kinds import Kind
 from pytest_triton.repository.archive.model import Archive, DeviceUse, read_archive
 from pytest_triton.repository.archive.signature import Argument, Signature, Type
+from pytest_triton.repository.archive.weights import Floating, WeightUse
 
-__all__ = ["Archive", "Argument", "DeviceUse", "Kind", "Signature", "Type", "read_archive"]
+__all__ = [
+    "Archive", "Argument", "DeviceUse", "Floating", "Kind", "Signature", "Type", "WeightUse",
+    "read_archive",
+]  # fmt: skip

@@ -33,6 +33,10 @@ _OWN_NAMESPACES = frozenset(
         "c10d", "rngprims", "cuda", "metal", "vulkan", "xnnpack",
     ]
 )  # fmt: skip
+#: What changes the type or the shape of tensors behind the back of who reads the code.
+_CONVERTS = re.compile(
+    r"torch\.(?:(?:un)?squeeze_|t_|transpose_|swap\w{0,20}_|resize_\w{0,20}|as_strided_|set_\w{0,40})\("
+)
 _SETSTATE = re.compile(r"^  def __setstate__\(", re.MULTILINE)
 
 
@@ -45,6 +49,7 @@ class Seen:
     layers: dict[str, bool] = field(default_factory=dict)
     custom: dict[str, None] = field(default_factory=dict)
     changes: bool = False
+    converts: bool = False
 
     def look(self, text: str) -> None:
         """Take in one record of code."""
@@ -64,6 +69,7 @@ class Seen:
         for found in _CUSTOM.finditer(text):
             if found[1] not in _OWN_NAMESPACES and len(self.custom) < _MOST:
                 self.custom[f"{found[1]}::{found[2]}"] = None
+        self.converts = self.converts or "autocast" in text or _CONVERTS.search(text) is not None
         self.changes = self.changes or _changes_buffers(text)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from pytest_triton.repository.archive.code import Seen
+from pytest_triton.repository.archive.flow import follow
 from pytest_triton.repository.archive.kinds import HEAD, Kind, kind_of
 from pytest_triton.repository.archive.signature import (
     BadHeader,
@@ -21,6 +22,8 @@ from pytest_triton.repository.archive.signature import (
     header_end,
     parse_header,
 )
+from pytest_triton.repository.archive.sources import Sources, class_of, record_of, text_of
+from pytest_triton.repository.archive.weights import WeightUse, floating_type
 from pytest_triton.repository.archive.zipped import BrokenArchive, Records
 
 #: Bytes of code that are unpacked, all records of one archive together.
@@ -67,6 +70,10 @@ class Archive:
     custom: tuple[str, ...] = ()
     #: Some class registers buffers that its own code assigns or changes in place.
     changes_buffers: bool = False
+    #: Tensors among forward's arguments that certainly meet a weight, not converted before.
+    weights: tuple[WeightUse, ...] = ()
+    #: Elements of the result that certainly have no dimension; 0 where it is one tensor.
+    scalars: tuple[int, ...] = ()
 
 
 def read_archive(path: Path | str) -> Archive:
@@ -143,8 +150,8 @@ def _with_code(archive: Archive, records: Records) -> Archive:
         custom=tuple(seen.custom),
         changes_buffers=seen.changes,
     )
-    text = _text(records, _record_of(module), MAX_CODE_BYTES)
-    body = _class(text, name)
+    text = text_of(records, record_of(module), MAX_CODE_BYTES)
+    body = class_of(text, name)
     if body is None:
         raise BrokenArchive(f"the code of the class {module}.{name} is missing")
     if (found := re.search(r"^  def forward\(", body, re.MULTILINE)) is None:
@@ -155,7 +162,28 @@ def _with_code(archive: Archive, records: Records) -> Archive:
     except BadHeader as error:
         raise BrokenArchive(str(error)) from None
     results = _results(signature.returns, records)
-    return replace(archive, forward=replace(signature, results=results))
+    archive = replace(archive, forward=replace(signature, results=results))
+    if seen.converts or "__setstate__" in seen.hostile:
+        return archive
+    return _with_flow(archive, signature, f"{module}.{name}", Sources(records, {module: text}))
+
+
+def _with_flow(archive: Archive, signature: Signature, root: str, sources: Sources) -> Archive:
+    tensors = [argument.type.name == "Tensor" for argument in signature.arguments]
+    flow = follow(sources, root, tensors)
+    records = sources.records
+    weights = []
+    types = {record: floating_type(records, record) for record in {m.record for m in flow.meetings}}
+    for met in flow.meetings:
+        if (found := types[met.record]) is None:
+            continue
+        kind, integers = found
+        # With integers among them, the weight may be one of those: layers have none in practice,
+        # and no convolution takes any.
+        if not integers or "conv" in met.operator or met.operator == "linear":
+            exact = met.exact and (not integers or "conv" in met.operator)
+            weights.append(WeightUse(met.argument, met.operator, kind, exact))
+    return replace(archive, weights=tuple(weights), scalars=flow.scalars)
 
 
 def _root(records: Records) -> tuple[str, str, bool | None]:
@@ -186,34 +214,16 @@ def _root(records: Records) -> tuple[str, str, bool | None]:
     return module, name, training
 
 
-def _record_of(module: str) -> str:
-    return f"code/{module.replace('.', '/')}.py"
-
-
-def _text(records: Records, name: str, limit: int) -> str:
-    # One byte a character, whatever it holds.
-    return records.read(name, limit).decode("latin-1")
-
-
 def _code(records: Records) -> Iterator[str]:
     """Every record of code, as long as the bounds allow it."""
     left = MAX_CODE_BYTES
     names = [name for name in records.names if name.startswith("code/") and name.endswith(".py")]
     for name in names[:MAX_CODE_RECORDS]:
-        text = _text(records, name, left)
+        text = text_of(records, name, left)
         left -= len(text)
         yield text
         if left <= 0:
             return
-
-
-def _class(text: str, name: str) -> str | None:
-    """The lines of one class."""
-    begin = re.search(rf"^class {re.escape(name)}\(", text, re.MULTILINE)
-    if begin is None:
-        return None
-    end = re.compile(r"^\S", re.MULTILINE).search(text, begin.end())
-    return text[begin.start() : end.start() if end else len(text)]
 
 
 def _results(returns: Type, records: Records) -> tuple[Type, ...]:
@@ -224,7 +234,7 @@ def _results(returns: Type, records: Records) -> tuple[Type, ...]:
         return (returns,)
     module, _, name = returns.name.rpartition(".")
     try:
-        body = _class(_text(records, _record_of(module), MAX_CODE_BYTES), name) or ""
+        body = class_of(text_of(records, record_of(module), MAX_CODE_BYTES), name) or ""
     except BrokenArchive:
         return (returns,)
     if not body.startswith(f"class {name}(NamedTuple):"):

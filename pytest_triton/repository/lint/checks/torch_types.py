@@ -79,6 +79,7 @@ def results(model: LintedModel) -> None:
                 f'{max(place.index for place in placed) + 1}"',
             )
         taken.setdefault(one.index, one.name)
+    _without_dimensions(model, placed)
     for told, forward in torch.signatures(model):
         if problem := _undeliverable(forward):
             model.report(
@@ -119,6 +120,25 @@ def results(model: LintedModel) -> None:
                 f"output {one.name!r} {message}",
                 (*one.where[:2], "data_type"),
                 fix="declare the tensor's type" if one.strings else "write TYPE_STRING",
+            )
+
+
+def _without_dimensions(model: LintedModel, placed: list[torch.Placed]) -> None:
+    """Outputs that are x.sum() or the like. What batch_output scatters may be one."""
+    scattered = {name for entry in model.config.batch_output for name in entry.target_name}
+    for one in placed:
+        found = [
+            export for export in torch.exports(model) if one.index in export.archive.scalars
+        ]  # fmt: skip
+        if found and one.name not in scattered and not one.strings:
+            model.report(
+                "PT013",
+                f"output {one.name!r} is a tensor without dimensions in {found[0].relative} (a "
+                "sum, mean, maximum or the like of all elements): every request fails",
+                one.where,
+                fix="return it with  .reshape(1),  or reduce all dimensions but the batch"
+                if model.config.max_batch_size == 0
+                else "reduce all dimensions but the batch, as in x.sum(dim=1)",
             )
 
 
