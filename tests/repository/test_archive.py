@@ -324,7 +324,7 @@ def test_bombs_are_bounded(bomb: str, tmp_path: Path) -> None:
         check=True,
     )  # fmt: skip
     seconds, megabytes = map(float, made.stdout.split())
-    assert seconds < 3
+    assert seconds < 15  # about 3 when quiet; without bounds it would be minutes
     assert megabytes < 200
 
 
