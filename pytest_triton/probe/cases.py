@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pytest_triton.probe.codec import as_tensor
+from pytest_triton.probe.codec import as_tensor, encode_raw
 from pytest_triton.probe.types import Array, MalformedAnswer, Tensor, TensorInput, TensorSpec
 
 Provenance = Literal["file", "sidecar", "warmup", "generated"]
@@ -55,6 +55,15 @@ def shapes(case: InputCase) -> tuple[tuple[str, tuple[int, ...]], ...]:
     return tuple(
         sorted((name, tuple(as_tensor(value).array.shape)) for name, value in case.inputs.items())
     )
+
+
+def unlike(cases: Sequence[InputCase]) -> list[InputCase]:
+    """The cases without those that ask what an earlier one asks: all rows of a warm-up are alike."""
+    kept: dict[tuple[tuple[str, bytes], ...], InputCase] = {}
+    for case in cases:
+        asked = {name: encode_raw(as_tensor(value)) for name, value in case.inputs.items()}
+        kept.setdefault(tuple(sorted(asked.items())), case)
+    return list(kept.values())
 
 
 def _pick(value: TensorInput, index: Any) -> TensorInput:

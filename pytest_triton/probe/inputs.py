@@ -22,6 +22,7 @@ from pytest_triton.probe.cases import (
     shapes,
     stack,
     tensor_specs,
+    unlike,
 )
 from pytest_triton.probe.codec import as_tensor
 from pytest_triton.probe.generate import Rule
@@ -93,12 +94,12 @@ class InputSource:
         cases = self.cases(model, metadata, config, version=version)
         batches = int(config.get("max_batch_size") or 0) > 0
         if not batches:
-            same = [case for case in cases if shapes(case) == shapes(cases[0])]
+            same = unlike([case for case in cases if shapes(case) == shapes(cases[0])])
             return self._filled(same, model, metadata, count, None, version)[:count]
         groups: dict[Any, list[InputCase]] = {}
         for row in (row for case in cases for row in rows(case)):
             groups.setdefault(shapes(row), []).append(row)
-        best = max(groups.values(), key=len)
+        best = max((unlike(group) for group in groups.values()), key=len)
         best = self._filled(best, model, metadata, count * batch, 1, version)
         made = []
         for number in range(min(count, len(best))):

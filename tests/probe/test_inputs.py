@@ -237,3 +237,18 @@ def test_bf16_stays_bf16_in_batches(tmp_path: Path) -> None:
     (case,) = InputSource(inputs_file=path).cases("m", metadata, CONFIG, batch=3)
     assert isinstance(case.inputs["x"], Tensor)
     assert case.inputs["x"].array.tolist() == [[0x3F80, 0xC000]] * 3
+
+
+def test_rows_of_a_warmup_are_one_request() -> None:
+    """Zeros sixteen times are not sixteen different inputs."""
+    zeros = {"data_type": "TYPE_INT64", "dims": [4], "zero_data": True}
+    sample = {"inputs": {"ids": zeros, "attention_mask": zeros}}
+    config = {
+        **CONFIG,
+        "model_warmup": [{**sample, "batch_size": 1}, {**sample, "batch_size": 8}],
+    }
+    source = InputSource(seed=3)
+    assert len(source.cases("m", METADATA, config)) == 2
+    assert len(source.distinct("m", METADATA, config, count=4)) == 1
+    batch = source.distinct("m", METADATA, config, count=4, batch=2)
+    assert [case.batch for case in batch] == [2]
