@@ -135,6 +135,7 @@ def test_concurrent_control(triton_disposable: Disposable, triton_evidence: Evid
     triton_evidence.measure("answers meanwhile", seen.answers, "answers")
     triton_evidence.attach("refusals.txt", "\n".join(sorted(set(seen.refused))))
     assert before is not None
+    assert seen.loads, f"no load was carried out: {'; '.join(seen.refused[:3])}"
     assert seen.live, "not live afterwards"
     assert not seen.wrong, "; ".join(seen.wrong[:3])
     assert not seen.double, f"the index lists twice: {', '.join(seen.double)}"

@@ -327,6 +327,7 @@ def test_an_output_that_takes_nothing(here: Path, form: str, output: str, status
 def test_an_interrupt_is_quiet(here: Path) -> None:
     code = (
         "import os, signal\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it\n"
         "import pytest_triton.repository.lint as package\n"
         "def slow(*arguments): os.kill(os.getpid(), signal.SIGINT)\n"
         "package.lint = slow\n"
