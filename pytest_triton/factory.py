@@ -21,6 +21,7 @@ from pytest_triton.own_models import (
     write_disposable,
     write_polled,
 )
+from pytest_triton.probe_set import SERVER_FLAGS, write_probes
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,6 +124,11 @@ class ServerFactory:
         flags = (f"--model-config-name={CUSTOM_CONFIG}",) if named else ()
         auto = False if complete else None
         return self(repository, tolerant=True, auto_complete=auto, server_args=flags), model
+
+    def probes(self) -> Deployment:
+        """A server of ours with the probe models and nothing else."""
+        repository = write_probes(self._scratch / f"probes-{self._count}")
+        return self(repository, auto_complete=False, server_args=SERVER_FLAGS)
 
     def polled(self) -> tuple[Deployment, Path]:
         """A server that polls its repository, which holds models of ours, and that repository."""

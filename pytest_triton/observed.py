@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -18,6 +19,7 @@ from pytest_triton.probe.http import HttpProbe
 from pytest_triton.probe.pace import Pace
 from pytest_triton.probe.tls import grpc_credentials, ssl_context
 from pytest_triton.probe.types import HttpAnswer, ProbeError, RequestFailed
+from pytest_triton.probe_set import PROBE_MODELS, is_probe
 from pytest_triton.releases import release_of
 from pytest_triton.served import plain_config
 from pytest_triton.served_model import ServedModel
@@ -94,7 +96,16 @@ class Observed:
     def expected(self) -> tuple[str, ...]:
         """Models that have to be there: of the repository, or of the endpoint's index."""
         names = self.deployment.models or self._listed()
-        return tuple(name for name in names if fnmatch.fnmatchcase(name, self.settings.models))
+        chosen = [name for name in names if fnmatch.fnmatchcase(name, self.settings.models)]
+        # Some probe models fail or wait on purpose: beside others they are no subject.
+        others = [name for name in chosen if not is_probe(name)]
+        return tuple(others or chosen)
+
+    @cached_property
+    def serves_probes(self) -> bool:
+        """Whether all probe models are ready on this server."""
+        ready = {entry.get("name") for entry in self._index() if entry.get("state") == "READY"}
+        return ready.issuperset(PROBE_MODELS)
 
     def _listed(self) -> tuple[str, ...]:
         """The models of an endpoint's index, without those that nobody asked it to load."""
@@ -235,6 +246,8 @@ class Observed:
             "decoupled": lambda: any(model.decoupled for model in models()),
             "labels": lambda: any(model.labelled_outputs for model in models()),
             "gpu": lambda: self.once("gpu", self._has_gpu),
+            "probes": lambda: self.deployment.owned or self.serves_probes,
+            "shared_memory": lambda: self.once("shared memory", self._shares_memory),
         }
         return answers[name]()
 
@@ -253,6 +266,22 @@ class Observed:
             return "nv_gpu_memory_total_bytes" in self.scrape().families
         except SubjectFault:
             return False
+
+    def _shares_memory(self) -> bool:
+        """Whether a region of this machine can be registered; it is unregistered at once."""
+        from pytest_triton.probe.regions import SharedRegion
+
+        try:
+            with SharedRegion(64) as region:
+                path = f"/v2/systemsharedmemory/region/{region.name}"
+                body = {"key": region.key, "offset": 0, "byte_size": region.size}
+                answer = self.http.request(
+                    "POST", f"{path}/register", body=json.dumps(body).encode()
+                )
+                self.http.request("POST", f"{path}/unregister", body=b"{}")
+        except (OSError, ProbeError):
+            return False
+        return answer.status == 200
 
     def obstacle(self, prerequisite: str) -> str | None:
         """None if the prerequisite holds, else what stands in the way."""

@@ -37,6 +37,9 @@ CAPABILITIES = {
     "decoupled": "a ready model is decoupled",
     "labels": "a ready model has labels on an output",
     "gpu": "the server reports a GPU",
+    "probes": "the probe models are at hand: the server is ours, or serves them "
+    "(pytest-triton probes DIR writes them)",
+    "shared_memory": "the server and the judge share /dev/shm, and clients may register regions",
 }
 #: What a clause may say in ``needs``; missing it is a hole, not an inapplicability.
 NEEDS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,16 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty.data import DIRECTORY
+from faulty.data import DIRECTORY, ON_THE_WIRE
 from faulty.judge import Judged, judge
 from faulty.wire import Proxy
 
 from pytest_triton.criteria import load
 from pytest_triton.deployment import Deployment
+from pytest_triton.probe_set import SERVER_FLAGS, write_probes
 
 #: Runs of the healthy subject: --healthy-runs, or this variable.
 RUNS_VARIABLE = "TRITON_HEALTHY_RUNS"
 Baseline = Callable[..., Judged]
+#: The fixture of the proxy before the healthy subject of a kind.
+PROXIES = {"wire": "proxy", "probes": "probes_proxy"}
+#: Reference models that stand beside the probe models, as an endpoint's own.
+BESIDE_PROBES = ("mlp", "versioned")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -72,6 +78,22 @@ def proxy(healthy_server: Deployment) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
+def probes_proxy(
+    healthy_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    """The proxy in front of a healthy endpoint that serves the probe models and others."""
+    from pytest_triton.launch.embedded import ServerSpec, embedded
+
+    repository = write_probes(tmp_path_factory.mktemp("probes"))
+    for name in BESIDE_PROBES:
+        shutil.copytree(healthy_repository / name, repository / name)
+    spec = ServerSpec(repository, device="cpu", auto_complete=False, server_args=SERVER_FLAGS)
+    with embedded(spec) as server:
+        with Proxy(server.http_url, server.grpc_url, server.metrics_url) as proxy:
+            yield proxy
+
+
+@pytest.fixture(scope="session")
 def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache whose tritonserver is the stand-in."""
     from faulty import servers
@@ -101,9 +123,13 @@ def slow(collected: dict[str, dict[str, Any]]) -> Callable[..., list[str]]:
     """
     clauses = load().clauses
 
-    def others(wanted: tuple[str, ...] = ()) -> list[str]:
-        return [node for name, tests in collected.items() for node in tests["nodes"]
-                if (clauses[name].measured or tests["boots"]) and name not in wanted]  # fmt: skip
+    def others(kind: str, wanted: tuple[str, ...] = ()) -> list[str]:
+        def left_out(name: str, tests: dict[str, Any]) -> bool:
+            boots = tests["boots"] or (tests["probes"] and kind not in ON_THE_WIRE)
+            return (clauses[name].measured or boots) and name not in wanted
+
+        return [node for name, tests in collected.items() if left_out(name, tests)
+                for node in tests["nodes"]]  # fmt: skip
 
     return others
 
@@ -114,14 +140,14 @@ def baseline(
     tmp_path_factory: pytest.TempPathFactory,
     slow: Callable[..., list[str]],
 ) -> Baseline:
-    """The verdict on the healthy subject of a kind (wire, repository, server), made once."""
+    """The verdict on the healthy subject of a kind, made once."""
     kept: dict[tuple[str, str], Judged] = {}
 
     def get(kind: str, models: str = "*") -> Judged:
         if (kind, models) not in kept:
             arguments, environment = ["--triton-device", "cpu", "--triton-models", models], {}
-            if kind == "wire":
-                through: Proxy = request.getfixturevalue("proxy")
+            if kind in ON_THE_WIRE:
+                through: Proxy = request.getfixturevalue(PROXIES[kind])
                 through.rules([])
                 arguments = through.arguments
             elif kind == "repository":
@@ -132,7 +158,7 @@ def baseline(
                 environment = {"PYTEST_TRITON_CACHE": str(cache)}
             kept[kind, models] = judge(
                 tmp_path_factory.mktemp(f"healthy-{kind}"), arguments, environment=environment,
-                deselect=slow(),
+                deselect=slow(kind),
             )  # fmt: skip
         return kept[kind, models]
 

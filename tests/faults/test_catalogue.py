@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from faulty.data import read_faults
+from faulty.data import ON_THE_WIRE, read_faults
 
 from pytest_triton.criteria import load
 
@@ -33,7 +33,8 @@ def test_a_fault_runs_its_clause(collected) -> None:
     for fault in FAULTS:
         tests = collected.get(fault.clause)
         assert tests, f"{fault.id}: no test judges {fault.clause}"
-        left_out = CLAUSES[fault.clause].measured or tests["boots"]
+        boots = tests["boots"] or (tests["probes"] and fault.kind not in ON_THE_WIRE)
+        left_out = CLAUSES[fault.clause].measured or boots
         assert fault.clause in fault.run or not left_out, f"{fault.id}: put the clause into run"
 
 

@@ -14,7 +14,7 @@ from faulty.wire import Proxy
 
 FAULTS = read_faults()
 Baseline = Callable[..., Judged]
-Slow = Callable[[tuple[str, ...]], list[str]]
+Slow = Callable[..., list[str]]
 
 
 def _of(kind: str) -> list[Fault]:
@@ -27,10 +27,25 @@ def _assert(found: list[str], judged: Judged) -> None:
 
 @pytest.mark.parametrize("fault", _of("wire"), ids=lambda fault: fault.id)
 def test_wire(fault: Fault, proxy: Proxy, tmp_path: Path, baseline: Baseline, slow: Slow) -> None:
-    healthy = baseline("wire").statuses
+    _on_the_wire(fault, proxy, tmp_path, baseline, slow)
+
+
+@pytest.mark.parametrize("fault", _of("probes"), ids=lambda fault: fault.id)
+def test_probes(
+    fault: Fault, probes_proxy: Proxy, tmp_path: Path, baseline: Baseline, slow: Slow
+) -> None:
+    _on_the_wire(fault, probes_proxy, tmp_path, baseline, slow)
+
+
+def _on_the_wire(
+    fault: Fault, proxy: Proxy, directory: Path, baseline: Baseline, slow: Slow
+) -> None:
+    healthy = baseline(fault.kind).statuses
     proxy.rules(list(fault.rule))
     try:
-        judged = judge(tmp_path, [*proxy.arguments, *fault.arguments], deselect=slow(fault.run))
+        judged = judge(
+            directory, [*proxy.arguments, *fault.arguments], deselect=slow(fault.kind, fault.run)
+        )
     finally:
         told = proxy.rules([])
     _assert(complaints(fault, judged, healthy) + idle_rules(fault, told), judged)
@@ -57,7 +72,7 @@ def test_repository(
             str(broken),
             *fault.arguments,
         ],
-        deselect=slow(fault.run),
+        deselect=slow(fault.kind, fault.run),
     )
     _assert(complaints(fault, judged, healthy), judged)
 
@@ -83,7 +98,7 @@ def test_server(
         tmp_path / "run",
         ["--triton-device", "cpu", "--triton-models", fault.models, *fault.arguments],
         environment=environment,
-        deselect=slow(fault.run),
+        deselect=slow(fault.kind, fault.run),
     )
     found = complaints(fault, judged, healthy)
     if fault.rule:

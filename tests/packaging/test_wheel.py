@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MAPPED = {name: f"pytest_triton/{name}" for name in
           ("fixtures", "suites", "reports", "model_repository")}  # fmt: skip
 DATA = {".toml", ".json", ".html", ".css", ".js", ".j2", ".pbtxt", ".txt", ".md", ".sh", ".yml"}
+#: Folders of models: data, whatever is in them.
+MODELS = ("pytest_triton/model_repository/", "pytest_triton/probe_models/")
 
 
 def project() -> dict:
@@ -45,7 +47,7 @@ def test_everything_is_in_it(names: set[str], clone: Path) -> None:
     wanted = {
         name for name, path in sources(clone).items()
         if path.suffix in DATA | {".py"} or path.name == "py.typed"
-        or name.startswith("pytest_triton/model_repository/")
+        or name.startswith(MODELS)
     }  # fmt: skip
     missing = sorted(wanted - names)
     assert not missing, f"pyproject.toml leaves out {missing}"
@@ -70,18 +72,18 @@ def test_what_has_to_be_there(names: set[str]) -> None:
     } <= names
     assert [name for name in names if name.endswith("licenses/LICENSE")]
     # Nothing may make Triton take the folder for a model, or Python for a package.
-    assert not [name for name in names if name.endswith("model_repository/__init__.py")]
+    assert not [name for name in names if name in {f"{models}__init__.py" for models in MODELS}]
 
 
 def test_the_list_of_packages_is_complete(clone: Path) -> None:
     folders = {
         ".".join(folder.parts)
         for name in sources(clone)
-        if name.endswith(".py") and not name.startswith("pytest_triton/model_repository/")
+        if name.endswith(".py") and not name.startswith(MODELS)
         for folder in list(Path(name).parents)[:-1]
     }
     listed = set(project()["tool"]["setuptools"]["packages"])
-    assert listed == folders | {"pytest_triton.model_repository"}
+    assert listed == folders | {name.rstrip("/").replace("/", ".") for name in MODELS}
 
 
 def test_metadata(wheel: Path) -> None:

@@ -1,6 +1,7 @@
 """Print which tests of the suites judge which clause, as JSON: ``python -m faulty.collect``.
 
-``{clause: {"nodes": [...], "boots": whether they boot servers of their own}}``
+``{clause: {"nodes": [...], "boots": whether they boot servers of their own, "probes": whether
+they boot one for the probe models where the subject does not serve them}}``
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ BOOTING = {
     "triton_polled",
     "triton_server_factory",
 }
+#: Fixtures that boot a second server of ours, and none beside an endpoint.
+PROBING = {"triton_probes", "triton_adjustable"}
 
 
 class _Collector:
@@ -28,10 +31,14 @@ class _Collector:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
             if marker := item.get_closest_marker("clause"):
-                boots = bool(BOOTING & set(getattr(item, "fixturenames", ())))
-                entry = self.tests.setdefault(marker.args[0], {"nodes": [], "boots": False})
+                # The closure names what fixtures ask for; only the arguments say what a test does.
+                used = set(item._fixtureinfo.argnames)
+                entry = self.tests.setdefault(
+                    marker.args[0], {"nodes": [], "boots": False, "probes": False}
+                )
                 entry["nodes"].append(item.nodeid)
-                entry["boots"] = entry["boots"] or boots
+                entry["boots"] = entry["boots"] or bool(BOOTING & used)
+                entry["probes"] = entry["probes"] or bool(PROBING & used)
 
 
 def main() -> None:

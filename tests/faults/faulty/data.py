@@ -20,7 +20,9 @@ else:
     import tomli as tomllib
 
 DIRECTORY = Path(__file__).resolve().parent.parent
-KINDS = ("wire", "repository", "server")
+KINDS = ("wire", "probes", "repository", "server")
+#: Kinds whose subject is an endpoint: a proxy before a healthy server.
+ON_THE_WIRE = ("wire", "probes")
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,16 @@ def _fault(entry: dict[str, Any], origin: str) -> Fault:
 def _check(fault: Fault) -> None:
     if fault.kind not in KINDS:
         raise ValueError(f"kind is one of {', '.join(KINDS)}, not {fault.kind!r}")
-    if fault.kind == "wire" and (fault.edit or fault.server != ServerFault() or not fault.rule):
-        raise ValueError("a wire fault has rules and nothing else")
+    if fault.kind in ON_THE_WIRE and (
+        fault.edit or fault.server != ServerFault() or not fault.rule
+    ):
+        raise ValueError(f"a {fault.kind} fault has rules and nothing else")
     if fault.kind == "repository" and (fault.rule or not fault.edit):
         raise ValueError("a repository fault has edits and no rules")
     if fault.kind == "server" and not (fault.rule or fault.edit or fault.server != ServerFault()):
         raise ValueError("a server fault says what the server does")
-    if fault.kind == "wire" and fault.models != "*":
-        raise ValueError("all wire faults share one server with all models")
+    if fault.kind in ON_THE_WIRE and fault.models != "*":
+        raise ValueError(f"all {fault.kind} faults share one server with all its models")
     if not fault.reason:
         raise ValueError("says no reason: what has the clause to tell?")
 
