@@ -210,6 +210,22 @@ class Subject(Observed):
                 chosen.append((name, case))
         return chosen
 
+    def json_samples(self) -> list[tuple[str, InputCase]]:
+        """Of :meth:`json_cases` that have an input, the smallest that batches and that does not.
+
+        For what the server's front end decides: two models show it, and an endpoint is spared.
+        """
+        return self.once("json samples", self._json_samples)
+
+    def _json_samples(self) -> list[tuple[str, InputCase]]:
+        chosen: dict[bool, tuple[int, str, InputCase]] = {}
+        for name, case in self.json_cases():
+            size = sum(as_tensor(value).array.size for value in case.inputs.values())
+            batches = self.models[name].max_batch_size > 0
+            if case.inputs and (batches not in chosen or size < chosen[batches][0]):
+                chosen[batches] = (size, name, case)
+        return [(name, case) for _, (_, name, case) in sorted(chosen.items(), reverse=True)]
+
     def speaks_json(self) -> bool:
         """Whether the tensors of a ready model can all travel as JSON."""
         return bool(self.json_cases())
