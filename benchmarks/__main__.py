@@ -13,6 +13,7 @@ BENCHMARKS = (
     ("boot_many.py", ()),
     ("functional.py", ()),
     ("lint.py", ()),
+    ("protocol.py", ()),
 )
 #: Seconds for one of them.
 TIMEOUT = 1800

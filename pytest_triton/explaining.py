@@ -217,6 +217,7 @@ needs = ["quiet", "load"]       # optional: without it the clause is not assesse
 after = ["live", "pytorch"]     # optional: prerequisites; a false one blocks the clause
 releases = ["24.05", ""]        # optional: first and last release that it holds for
 measured = true                 # optional: it carries numbers (default false)
+waits = true                    # optional: time has to pass: a queue, an unload (default false)
 exclusive = true                # optional: it counts, so under pytest-xdist it runs alone (default false)
 built = true                    # optional: false: there is no test of it yet (default true)
 

@@ -71,7 +71,8 @@ class Clause:
 
     ``releases`` is a pair of first and last release (both inclusive, empty for open),
     ``needs``, ``after`` and ``requires`` say when it can be judged at all, ``exclusive`` that
-    no other test process may use the server meanwhile (exact counters, control).
+    no other test process may use the server meanwhile (exact counters, control), ``waits``
+    that time has to pass on the server's side (a queue, an unload, an idle sequence).
     """
 
     id: str
@@ -88,6 +89,7 @@ class Clause:
     built: bool = True
     measured: bool = False
     exclusive: bool = False
+    waits: bool = False
 
     def holds_for(self, release: str | None) -> bool:
         """Whether the clause exists on this release ("24.10"); an unknown release keeps it."""
@@ -201,7 +203,7 @@ def _criterion(entry: Mapping[str, Any], origin: str) -> Criterion:
 
 def _clause(entry: Mapping[str, Any], origin: str) -> Clause:
     optional = {
-        "criteria", "requires", "needs", "after", "releases", "built", "measured", "exclusive",
+        "criteria", "requires", "needs", "after", "releases", "built", "measured", "exclusive", "waits",
     }  # fmt: skip
     _take(entry, {"id", "area", "title", "must", "source", "hint"}, optional, origin)
     if not _CLAUSE_ID.match(entry["id"]):
