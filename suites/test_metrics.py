@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from pytest_triton.agreeing import disagreeing
 from pytest_triton.counting import Counts, as_json, observe
 from pytest_triton.evidence import Evidence
 from pytest_triton.factory import Disposable
 from pytest_triton.monitor.expected import families_of
-from pytest_triton.monitor.truth import disagreements, told
 from pytest_triton.probe.http import wait_until
 from pytest_triton.probe.types import RequestFailed
 from pytest_triton.subject import Subject
@@ -74,19 +74,9 @@ def test_good_requests(triton_subject: Subject, triton_evidence: Evidence) -> No
 
 @pytest.mark.clause("MTR-05")
 def test_statistics_agree(triton_subject: Subject, triton_evidence: Evidence) -> None:
-    found: list[str] = []
-    ready = {(name, v) for name, model in triton_subject.models.items() for v in model.versions}
-
-    def agree() -> bool:
-        before = triton_subject.http.statistics()
-        absent = ready - set(told(before))
-        assert not absent, f"the statistics have no entry for {sorted(absent)[:3]}"
-        scrape = triton_subject.scrape()
-        found[:] = disagreements(scrape, before, triton_subject.http.statistics())
-        return not found
-
-    assert wait_until(agree, timeout=5), "\n".join(found[:5])
+    found = disagreeing(triton_subject)
     triton_evidence.measure("disagreements", len(found), "counters", budget=0)
+    assert not found, "\n".join(found[:5])
 
 
 @pytest.mark.clause("MTR-06")

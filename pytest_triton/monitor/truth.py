@@ -94,3 +94,68 @@ def disagreements(
                     f"{model}:{version} {family} is {value:.0f} µs, the statistics say {micros:.0f} µs"
                 )
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Metrics, with the statistics that were read before and after them."""
+
+    scrape: Scrape
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+    def disagreements(self) -> list[str]:
+        """As :func:`disagreements`."""
+        return disagreements(self.scrape, self.before, self.after)
+
+    def bases(self, version: tuple[str, str]) -> dict[str, tuple[float, float]]:
+        """Family -> least and greatest value by which the metrics exceed the statistics."""
+        first, last = told(self.before)[version], told(self.after)[version]
+        labels = {"model": version[0], "version": version[1]}
+        found = {}
+        for family, count in first.counts.items():
+            value = self.scrape.value(family, **labels) or 0.0
+            found[family] = (value - last.counts[family], value - count)
+        for family, (micros, slack) in first.durations.items():
+            value = self.scrape.value(family, **labels) or 0.0
+            most, more = last.durations[family]
+            found[family] = (value - most - more, value - micros + slack)
+        return found
+
+    def versions(self) -> set[tuple[str, str]]:
+        """The versions whose metrics and statistics disagree."""
+        return {
+            version
+            for version in told(self.before)
+            if version in told(self.after)
+            and any(not low <= 0 <= high for low, high in self.bases(version).values())
+        }
+
+
+def earlier_life(early: Look, late: Look, version: tuple[str, str]) -> bool:
+    """Whether metrics exceed the statistics by what the version did before it was loaded anew.
+
+    Triton keeps a counter when a model is loaded again before the last of its old requests is
+    forgotten, and starts its statistics at zero (seen on 2.51). Then every family is ahead by
+    a constant, and the constants are those of requests: durations and executions belong to
+    each success. Between the looks the version has to have answered requests.
+    """
+    one, two = early.bases(version), late.bases(version)
+    if any(one[family][1] < two[family][0] or two[family][1] < one[family][0] for family in one):
+        return False  # not a constant
+    answered = told(late.before)[version].counts["nv_inference_request_success"]
+    if answered <= told(early.after)[version].counts["nv_inference_request_success"]:
+        return False
+    base = {family: two[family][1] for family in two}
+    requests = base["nv_inference_request_success"] + base["nv_inference_request_failure"]
+    took = base["nv_inference_request_duration_us"]
+    return (
+        min(base.values()) >= 0
+        and requests >= 1
+        and base["nv_inference_exec_count"] <= base["nv_inference_count"] + requests
+        and (base["nv_inference_count"] > 0) == (base["nv_inference_request_success"] > 0)
+        and (base["nv_inference_exec_count"] > 0) == (base["nv_inference_count"] > 0)
+        # Less than 10 µs for a request of a client: nobody has answered it.
+        and took >= 10 * base["nv_inference_request_success"]
+        and took >= 0.9 * base["nv_inference_compute_infer_duration_us"]
+    )

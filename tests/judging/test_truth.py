@@ -9,7 +9,7 @@ from fake_triton import FakeTriton
 
 from pytest_triton.monitor.expected import families_of
 from pytest_triton.monitor.metrics import parse
-from pytest_triton.monitor.truth import disagreements
+from pytest_triton.monitor.truth import Look, disagreements, earlier_life
 from pytest_triton.probe.types import MalformedAnswer
 
 
@@ -91,3 +91,78 @@ def test_families() -> None:
     assert "nv_pinned_memory_pool_used_bytes" in families_of("24.07")
     assert "nv_pinned_memory_pool_used_bytes" not in families_of("23.10")
     assert set(families_of(None)) == set(families_of("23.10"))
+
+
+SCALE = ("scale", "1")
+#: What a version did before it was loaded anew: 30 requests of 2 rows.
+EARLIER = {
+    "nv_inference_request_success": 30, "nv_inference_count": 60, "nv_inference_exec_count": 20,
+    "nv_inference_request_duration_us": 90_000, "nv_inference_queue_duration_us": 10_000,
+    "nv_inference_compute_input_duration_us": 5_000,
+    "nv_inference_compute_infer_duration_us": 60_000,
+    "nv_inference_compute_output_duration_us": 5_000,
+}  # fmt: skip
+
+
+def _look(fake: FakeTriton, ahead: dict[str, float]) -> Look:
+    lines = []
+    for line in fake.metrics().splitlines():
+        series, _, value = line.rpartition(" ")
+        family = series.partition("{")[0]
+        if 'model="scale",version="1"' in series and "reason" not in series and family in ahead:
+            line = f"{series} {float(value) + ahead[family]}"
+        lines.append(line)
+    scrape = parse("\n".join(lines) + "\n")
+    return Look(scrape, fake.statistics(), fake.statistics())
+
+
+def _answers(fake: FakeTriton) -> None:
+    success, failed, inferences = fake.counts[SCALE]
+    fake.counts[SCALE] = [success + 3, failed, inferences + 3]
+    fake.sizes[SCALE] = {**fake.sizes[SCALE], 1: fake.sizes[SCALE].get(1, 0) + 3}
+
+
+def _goes_on(fake: FakeTriton, ahead: dict[str, float], then: dict[str, float]) -> bool:
+    early = _look(fake, ahead)
+    _answers(fake)
+    return earlier_life(early, _look(fake, then), SCALE)
+
+
+def test_counters_that_outlive_a_load_are_no_contradiction(fake: FakeTriton) -> None:
+    look = _look(fake, EARLIER)
+    assert look.disagreements()
+    assert look.versions() == {SCALE}
+    assert _goes_on(fake, EARLIER, EARLIER)
+
+
+@pytest.mark.parametrize("family", EARLIER)
+def test_a_counter_that_stands_still_or_runs_ahead_is_one(fake: FakeTriton, family: str) -> None:
+    for by in (50_000, -2000 if family.endswith("_us") else -9):
+        assert not _goes_on(fake, EARLIER, {**EARLIER, family: EARLIER[family] + by}), by
+
+
+@pytest.mark.parametrize(
+    "ahead",
+    [
+        {"nv_inference_count": 1},
+        {
+            "nv_inference_request_success": 17,
+            "nv_inference_count": 17,
+            "nv_inference_exec_count": 17,
+        },
+        {"nv_inference_exec_count": -1},
+        {**EARLIER, "nv_inference_request_success": 0},
+        {**EARLIER, "nv_inference_request_duration_us": 90},
+        {**EARLIER, "nv_inference_exec_count": 0},
+        {**EARLIER, "nv_inference_exec_count": 900},
+    ],
+)
+def test_a_constant_that_no_requests_explain_is_one(
+    fake: FakeTriton, ahead: dict[str, float]
+) -> None:
+    assert not _goes_on(fake, ahead, ahead)
+
+
+def test_without_requests_in_between_nothing_is_known(fake: FakeTriton) -> None:
+    look = _look(fake, EARLIER)
+    assert not earlier_life(look, look, SCALE)

@@ -64,7 +64,7 @@ def judge(
         env["PYTEST_TRITON_CACHE"] = cache
     env.update(environment or {})
     command = [sys.executable, "-m", "pytest", "--pyargs", "pytest_triton.suites",
-               "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly",
+               "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:hypothesispytest",
                "--rootdir", str(directory), "-c", str(directory / "pytest.ini"),
                "--triton-report", str(directory / "report"), "--triton-seed", str(SEED),
                *arguments]  # fmt: skip
