@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,9 @@ SEED = 7
 #: Seconds for one run of the judge.
 TIMEOUT = 180.0
 #: Of the tests' own environment, what must not reach the judge.
-_PRIVATE = ("PYTEST_", "PYTHONPATH")
+_PRIVATE = ("PYTEST_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE")
+#: Plugins of others that happen to be installed: they cost each run time, or its order.
+_NO_PLUGINS = ("cacheprovider", "randomly", "anyio", "hypothesispytest")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,14 @@ class Judged:
         return [node for name in clauses for node in self.clause(name)["nodeids"]]
 
 
+@cache
+def _bytecode() -> str:
+    """A directory for compiled modules that goes when this process ends."""
+    directory = tempfile.mkdtemp(prefix="pytest-triton-faults-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
 def judge(
     directory: Path,
     arguments: Sequence[str],
@@ -62,9 +76,11 @@ def judge(
     env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
     if cache := os.environ.get("PYTEST_TRITON_CACHE"):
         env["PYTEST_TRITON_CACHE"] = cache
+    # Hundreds of runs of the same code: pytest rewrites each module once, outside the tree.
+    env["PYTHONPYCACHEPREFIX"] = _bytecode()
     env.update(environment or {})
     command = [sys.executable, "-m", "pytest", "--pyargs", "pytest_triton.suites",
-               "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:hypothesispytest",
+               "-q", "--no-header", *(f"-pno:{name}" for name in _NO_PLUGINS),
                "--rootdir", str(directory), "-c", str(directory / "pytest.ini"),
                "--triton-report", str(directory / "report"), "--triton-seed", str(SEED),
                *arguments]  # fmt: skip
