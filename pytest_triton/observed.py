@@ -286,6 +286,7 @@ class Observed:
     def obstacle(self, prerequisite: str) -> str | None:
         """None if the prerequisite holds, else what stands in the way."""
         probes: dict[str, Callable[[], str | None]] = {
+            "http": self._answers,
             "live": self._live,
             "grpc": self._grpc_live,
             "metrics": self._metrics,
@@ -295,6 +296,15 @@ class Observed:
         return self.once(f"prerequisite {prerequisite}", probes[prerequisite])
 
     def _live(self) -> str | None:
+        if obstacle := self.obstacle("http"):
+            return obstacle
+        if not self.server and not self._index():
+            return (
+                "what answers is no server of the v2 protocol: GET /v2 is no JSON object (MET-01)"
+            )
+        return None
+
+    def _answers(self) -> str | None:
         try:
             return None if self.http.live() else "the server is not live on HTTP"
         except ProbeError as error:

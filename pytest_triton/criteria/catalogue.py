@@ -51,7 +51,8 @@ NEEDS = {
 }
 #: What a clause may say in ``after``: memoised probes; a false one blocks the clause.
 PREREQUISITES = {
-    "live": "the server answers on HTTP",
+    "http": "the server answers on HTTP",
+    "live": "the server answers on HTTP, and speaks the v2 protocol",
     "grpc": "the server answers on gRPC",
     "metrics": "the metrics endpoint answers",
     "model": "at least one model is ready",

@@ -95,7 +95,9 @@ class Fault:
             elif not colon:
                 named.add(name)
             elif kind == "after" and prerequisite in PREREQUISITES:
-                named |= {c.id for c in load().clauses.values() if prerequisite in c.after}
+                # What is no server of HTTP is none of the v2 protocol either.
+                first = {prerequisite, "http"} if prerequisite == "live" else {prerequisite}
+                named |= {c.id for c in load().clauses.values() if first & set(c.after)}
             else:
                 raise ValueError(f"{name!r} is neither a clause nor after:PREREQUISITE")
         return named
