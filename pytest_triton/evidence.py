@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_triton.criteria.outcome import Measurement
 from pytest_triton.criteria.status import NotAssessed, Reason
 from pytest_triton.errors import Findings, SubjectFault
 from pytest_triton.wording import words
+
+if TYPE_CHECKING:
+    from pytest_triton.probe.transcript import Transcript
 
 
 class Evidence:
@@ -26,6 +29,8 @@ class Evidence:
         self.files: list[dict[str, Any]] = []
         self.locations: list[dict[str, Any]] = []
         self.model: str | None = None
+        #: What is asked of servers meanwhile; None where nobody would read it.
+        self.transcript: Transcript | None = None
         self._findings: list[str] = []
         self._open: list[tuple[str, NotAssessed]] = []
         self._judged = 0
@@ -95,6 +100,20 @@ class Evidence:
             text = words(error) or type(error).__name__
             self._findings.append(f"{name}: {text}")
             self.model = self.model or name
+            if self.transcript is not None:
+                self.transcript.mark(name)
+
+    def keep_transcript(self, name: str = "transcript") -> None:
+        """Attach what was asked of servers, for programs and for people; once."""
+        transcript, self.transcript = self.transcript, None
+        if transcript is None:
+            return
+        from pytest_triton.probe.transcript_text import to_json, to_text
+
+        if entries := to_json(transcript):
+            self.attach(f"{name}.json", entries)
+            title = str(self.clause)
+            self.attach(f"{name}.txt", to_text(entries, title=title, dropped=transcript.dropped))
 
     def need(self, what: str) -> None:
         """NotAssessed (not applicable) when no case was judged: nothing seen is no pass."""

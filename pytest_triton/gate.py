@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -15,6 +16,9 @@ from pytest_triton.criteria.requires import holds, names
 from pytest_triton.evidence import Evidence
 from pytest_triton.launch.turns import Turns
 from pytest_triton.settings import Settings
+
+if TYPE_CHECKING:
+    from pytest_triton.probe.transcript import Transcript
 
 
 class Probed(Protocol):
@@ -97,7 +101,21 @@ def turn(request: pytest.FixtureRequest) -> AbstractContextManager[None]:
     return mine.turn(exclusive=alone)
 
 
-def enter(request: pytest.FixtureRequest) -> Evidence:
+@contextmanager
+def entered(request: pytest.FixtureRequest) -> Iterator[None]:
+    """One test that names a clause, behind its gate, with a transcript where it is kept."""
+    if not request.config.stash[keys.SCORECARD].armed:
+        enter(request)
+        yield
+        return
+    from pytest_triton.probe.transcript import Transcript, recording
+
+    with recording(Transcript()) as transcript:
+        enter(request, transcript)
+        yield
+
+
+def enter(request: pytest.FixtureRequest, transcript: Transcript | None = None) -> Evidence:
     """Gate of one test that names a clause; returns where it puts its evidence.
 
     Raises NotAssessed. A clause that says nothing of needs, prerequisites, capabilities or
@@ -108,6 +126,7 @@ def enter(request: pytest.FixtureRequest) -> Evidence:
     clause = card.catalogue.clauses[node.get_closest_marker("clause").args[0]]
     settings = request.config.stash[keys.SETTINGS]
     evidence = Evidence(clause.id, settings.report if card.armed else None)
+    evidence.transcript = transcript
     node.stash[keys.EVIDENCE] = evidence
     if not clause.built:
         raise NotAssessed(Reason.NOT_BUILT, "this clause is not built yet")

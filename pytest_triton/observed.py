@@ -18,6 +18,7 @@ from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
 from pytest_triton.probe.pace import Pace
 from pytest_triton.probe.tls import grpc_credentials, ssl_context
+from pytest_triton.probe.transcript import Call, Transcript, recall, recording
 from pytest_triton.probe.types import HttpAnswer, ProbeError, RequestFailed
 from pytest_triton.probe_set import PROBE_MODELS, is_probe
 from pytest_triton.releases import release_of
@@ -34,6 +35,8 @@ T = TypeVar("T")
 MAPS_ERRORS_SINCE = "24.01"
 #: A model that no repository has: to unload it changes nothing.
 NOBODY = "pytest_triton_no_such_model"
+#: What is kept of the calls behind an answer that is asked for once.
+MEMORY_CALLS, MEMORY_BYTES = 16, 128 << 10
 #: Environment variable in the workers of pytest-xdist: a directory that they all share.
 RUN_DIRECTORY = "PYTEST_TRITON_RUN_DIRECTORY"
 
@@ -62,6 +65,7 @@ class Observed:
                 pace=self.pace,
             )
         self._memory: dict[str, Any] = {}
+        self._asked: dict[str, list[Call]] = {}
 
     def close(self) -> None:
         """Give the connections back."""
@@ -72,15 +76,25 @@ class Observed:
             self.pace.close()
 
     def once(self, key: str, make: Callable[[], T]) -> T:
-        """The value of ``make``, called the first time only."""
+        """The value of ``make``, called the first time only.
+
+        Whoever uses it again has its calls in the transcript too.
+        """
         if key not in self._memory:
-            self._memory[key] = make()
+            with recording(Transcript(calls=MEMORY_CALLS, total=MEMORY_BYTES)) as transcript:
+                self._memory[key] = make()
+            self._asked[key] = [call for call, _ in transcript.calls()]
+        else:
+            recall(self._asked.get(key, ()))
         value: T = self._memory[key]
         return value
 
-    @cached_property
+    @property
     def server(self) -> dict[str, Any]:
         """``GET /v2``; empty when the server does not answer it."""
+        return self.once("server", self._server)
+
+    def _server(self) -> dict[str, Any]:
         try:
             answer = self.http.server_metadata()
         except ProbeError:
@@ -143,9 +157,12 @@ class Observed:
             pass
         return True
 
-    @cached_property
+    @property
     def models(self) -> dict[str, ServedModel]:
         """The ready models that ``--triton-models`` selects, with their configuration."""
+        return self.once("models", self._models)
+
+    def _models(self) -> dict[str, ServedModel]:
         ready: dict[str, list[str]] = {}
         for entry in self._index():
             if entry.get("state") == "READY" and entry.get("name") in self.expected:

@@ -19,6 +19,7 @@ from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
     from pytest_triton.criteria.outcome import Outcome
+    from pytest_triton.evidence import Evidence
     from pytest_triton.grade.scorecard import Scorecard
 
 SUITES = "pytest_triton.suites"
@@ -195,6 +196,14 @@ class Run:
         return result
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        finally:
+            if evidence := item.stash.get(keys.EVIDENCE, None):
+                evidence.transcript = None  # megabytes that nobody reads any more
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -230,11 +239,27 @@ class Run:
         status, code, reason = status_of(call)
         outcome = Outcome(name, report.nodeid, status, code, reason[:MAX_REASON], call.duration)
         if evidence := item.stash.get(keys.EVIDENCE, None):
+            self._keep_transcript(item, outcome, evidence)
             outcome.model = evidence.model
             outcome.measurements = evidence.measurements
             outcome.evidence = evidence.files
             outcome.locations = evidence.locations
         return outcome
+
+    def _keep_transcript(self, item: pytest.Item, outcome: Outcome, evidence: Evidence) -> None:
+        """What was asked and answered, of a clause that failed (or of every one)."""
+        wanted = outcome.status.value in ("fail", "error") or self.settings.transcript == "all"
+        if evidence.transcript is None or not wanted:
+            return
+        # Tests of one clause, which are the same in every worker, have a file each.
+        of = [other.nodeid for other in item.session.items if clause_id(other) == outcome.clause]
+        at = of.index(item.nodeid) if item.nodeid in of else 0
+        try:
+            evidence.keep_transcript(f"transcript-{at + 1}" if at else "transcript")
+        except Exception as error:  # the verdict stands without it
+            self._notes.append(
+                f"{outcome.clause}: no transcript could be kept: {type(error).__name__}: {error}"
+            )
 
     def _excuse(self, outcome: Outcome, report: pytest.TestReport) -> None:
         """A failure that does not decide is an xfail for pytest; in our report it is a fail."""

@@ -250,10 +250,10 @@ class Subject(Observed):
         path: Path = repository / model / str(name)
         return path.read_text("utf-8", errors="replace").splitlines()
 
-    @cached_property
+    @property
     def was_ready(self) -> bool:
         """Whether the server was ready when that was first asked."""
-        return self.http.ready()
+        return self.once("was ready", self.http.ready)
 
     def http_infer(
         self, model: str, case: InputCase, *, version: str = "", **keywords: Any

@@ -144,15 +144,17 @@ def scrape(
     """
     parts = urlsplit(url)
     path = "/metrics" if parts.path in ("", "/") else parts.path
+    sent = dict(headers)
     transport = Transport(
-        f"{parts.scheme}://{parts.netloc}", ssl_context=ssl_context, limit=MAX_SCRAPE_BYTES
+        f"{parts.scheme}://{parts.netloc}",
+        ssl_context=ssl_context,
+        limit=MAX_SCRAPE_BYTES,
+        private=sent,
     )
     query = f"?{parts.query}" if parts.query else ""
     at = time.monotonic()
     try:
-        answer = transport.request(
-            "GET", path + query, body=None, headers=dict(headers), timeout=timeout
-        )
+        answer = transport.request("GET", path + query, body=None, headers=sent, timeout=timeout)
     finally:
         transport.close()
     if answer.status != 200:

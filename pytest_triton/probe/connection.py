@@ -12,7 +12,7 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -29,6 +29,7 @@ from urllib3.exceptions import (
 )
 
 from pytest_triton.errors import ToolError
+from pytest_triton.probe import transcript
 from pytest_triton.probe.types import ConnectionFailed, HttpAnswer
 
 MAX_BYTES = 256 << 20
@@ -92,6 +93,7 @@ class Exchange:
     """An answer whose headers have arrived; its body is still to be read."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, limit: int) -> None:
+        self.heard: Callable[[bytes], None] = lambda _: None
         self._response = response
         self._limit = limit
         self.status = response.status
@@ -107,17 +109,28 @@ class Exchange:
         seen = 0
         while data := self._response.read1(_CHUNK):
             seen += len(data)
+            self.heard(data)
             if seen > self._limit:
                 raise ConnectionFailed("too_large", f"the answer is over {self._limit} bytes")
             yield data
 
 
 class Transport:
-    """Keep-alive connections to one server. Thread-safe. ``base_path`` is kept in front."""
+    """Keep-alive connections to one server. Thread-safe. ``base_path`` is kept in front.
+
+    The values of ``private`` headers show in no transcript.
+    """
 
     def __init__(
-        self, url: str, *, ssl_context: Any = None, limit: int = MAX_BYTES, connections: int = 8
+        self,
+        url: str,
+        *,
+        ssl_context: Any = None,
+        limit: int = MAX_BYTES,
+        connections: int = 8,
+        private: Mapping[str, str] | None = None,
     ) -> None:
+        self._private = dict(private or {})
         if "://" not in url:
             url = f"http://{url}"
         try:
@@ -152,6 +165,27 @@ class Transport:
         timeout: float,
     ) -> Iterator[Exchange]:
         """Send a request and give its exchange; ``timeout`` (seconds) covers everything."""
+        if not transcript.recorded():
+            with self._open(method, path, body, headers, timeout) as exchange:
+                yield exchange
+            return
+        url = self.url + path
+        call = transcript.HttpCall(method, url, headers, body, self._private, timeout)
+        transcript.record(call)
+        with call, self._open(method, path, body, headers, timeout) as exchange:
+            call.answered(exchange.status, exchange.headers)
+            exchange.heard = call.received.add
+            yield exchange
+
+    @contextmanager
+    def _open(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: float,
+    ) -> Iterator[Exchange]:
         started = time.monotonic()
         response: urllib3.BaseHTTPResponse | None = None
         scope = _Scope(started + timeout)

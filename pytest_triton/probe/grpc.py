@@ -12,6 +12,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc as pb_grpc
 
 from pytest_triton.errors import ToolError
+from pytest_triton.probe import transcript
 from pytest_triton.probe.connection import MAX_BYTES
 from pytest_triton.probe.protobuf import (
     Version,
@@ -76,7 +77,8 @@ class GrpcProbe:
             # a second server on the port of a first must not inherit its connection
             ("grpc.use_local_subchannel_pool", 1),
         ]
-        if scheme in ("grpcs", "https") or credentials is not None:
+        self._secure = scheme in ("grpcs", "https") or credentials is not None
+        if self._secure:
             self._channel = grpc.secure_channel(
                 self.url, credentials or grpc.ssl_channel_credentials(), options
             )
@@ -99,9 +101,24 @@ class GrpcProbe:
         limit = self._timeout if timeout is None else timeout
         try:
             with self._pace:
-                return method(request, timeout=limit, metadata=self._metadata)
+                if not transcript.recorded():
+                    return method(request, timeout=limit, metadata=self._metadata)
+                call = self._recorded(method, limit)
+                with call:
+                    call.sent.add(request)
+                    answer = method(request, timeout=limit, metadata=self._metadata)
+                    call.received.add(answer)
+                return answer
         except grpc.RpcError as error:
             raise _translate(error, self.url, limit) from None
+
+    def _recorded(self, method: Any, timeout: float) -> transcript.GrpcCall:
+        """Begin a call's entry in the transcript."""
+        told = getattr(method, "_method", b"")  # grpc has no public name for it
+        rpc = (told.decode() if isinstance(told, bytes) else str(told)).lstrip("/")
+        call = transcript.GrpcCall(self.url, rpc, self._metadata, self._secure, timeout)
+        transcript.record(call)
+        return call
 
     # -- health and metadata
 
@@ -249,13 +266,17 @@ class GrpcProbe:
     ) -> Iterator[InferResult]:
         """Several requests on one stream. A response that is an error raises RequestFailed."""
         limit = self._timeout if timeout is None else timeout
+        method = self._stub.ModelStreamInfer
         self._pace.__enter__()
-        call = self._stub.ModelStreamInfer(iter(requests), timeout=limit, metadata=self._metadata)
+        kept = self._recorded(method, limit)
+        call = method(kept.sending(requests), timeout=limit, metadata=self._metadata)
         try:
-            for response in call:
-                if response.error_message:
-                    raise RequestFailed("grpc", "", response.error_message)
-                yield infer_result(response.infer_response)
+            with kept:
+                for response in call:
+                    kept.received.add(response)
+                    if response.error_message:
+                        raise RequestFailed("grpc", "", response.error_message)
+                    yield infer_result(response.infer_response)
         except grpc.RpcError as error:
             raise _translate(error, self.url, limit) from None
         finally:

@@ -50,8 +50,10 @@ class HttpProbe:
         pace: AbstractContextManager[Any] | None = None,
     ) -> None:
         self._pace = pace or nullcontext()
-        self._transport = Transport(url, ssl_context=ssl_context, limit=limit)
         self._headers = dict(headers)
+        self._transport = Transport(
+            url, ssl_context=ssl_context, limit=limit, private=self._headers
+        )
         self._timeout = timeout
 
     @property
