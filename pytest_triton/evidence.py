@@ -92,6 +92,7 @@ class Evidence:
         something else is found. Any other error passes through: that is our own.
         """
         self._judged += 1
+        point = self.transcript.point if self.transcript is not None else 0
         try:
             yield
         except NotAssessed as hole:
@@ -101,7 +102,7 @@ class Evidence:
             self._findings.append(f"{name}: {text}")
             self.model = self.model or name
             if self.transcript is not None:
-                self.transcript.mark(name)
+                self.transcript.mark(name, point)
 
     def keep_transcript(self, name: str = "transcript") -> None:
         """Attach what was asked of servers, for programs and for people; once."""

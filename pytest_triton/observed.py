@@ -84,8 +84,7 @@ class Observed:
             with recording(Transcript(calls=MEMORY_CALLS, total=MEMORY_BYTES)) as transcript:
                 self._memory[key] = make()
             self._asked[key] = [call for call, _ in transcript.calls()]
-        else:
-            recall(self._asked.get(key, ()))
+        recall(self._asked.get(key, ()))
         value: T = self._memory[key]
         return value
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pytest_triton.criteria.shows import measured, quantity
 
-from . import charts, text
+from . import charts, repeating, text
 
 #: Charts on one page; more would make it too heavy to open.
 MAX_CHARTS = 200
@@ -59,6 +59,7 @@ def build(report: Mapping[str, Any], directory: Path, *, base: str = ".") -> dic
     most = MAX_CHARTS
     for row, clause in zip(rows, report["clauses"], strict=True):
         most = _draw(row, clause, directory, most)
+        row["repeat"] = repeating.line(clause, directory) if row["status"].tone == "bad" else ""
     total = float(run["timings"]["total_s"])
     return {
         "title": f"pytest-triton: {_headline(report)}",

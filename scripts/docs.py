@@ -72,7 +72,6 @@ UNBUILT = {
     "launcher": "docker is not built yet",
     "profile": "certificate is not built yet",
     "baseline": "not built yet",
-    "transcript": "not built yet",
 }
 VARIABLES = {
     "PYTEST_TRITON_CACHE": "directory of servers, exported models and the server's numpy "

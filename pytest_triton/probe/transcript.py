@@ -126,10 +126,10 @@ class GrpcCall(Call):
 class _Kept:
     """A transcript's own notes on one of its calls."""
 
-    __slots__ = ("case", "thread", "weight")
+    __slots__ = ("again", "case", "number", "thread", "weight")
 
-    def __init__(self, weight: int) -> None:
-        self.weight = weight
+    def __init__(self, weight: int, number: int, again: bool) -> None:
+        self.weight, self.number, self.again = weight, number, again
         self.thread = threading.get_ident()
         self.case: str | None = None
 
@@ -141,15 +141,16 @@ class Transcript:
         self.started = time.monotonic()
         self.dropped = 0
         self._most, self._total = calls, total
-        self._weight = self._marked = 0
+        self._weight = self._number = 0
         self._kept: dict[Call, _Kept] = {}  # in the order of their use
         self._lock = threading.Lock()
 
-    def add(self, call: Call) -> None:
-        """Keep a call, as the latest one."""
+    def add(self, call: Call, *, again: bool = False) -> None:
+        """Keep a call, as the latest one; ``again``: it was made before, its answer is used."""
         with self._lock:
             before = self._kept.pop(call, None)
-            kept = _Kept(call.weight)
+            self._number += 1
+            kept = _Kept(call.weight, self._number, again)
             self._weight += kept.weight
             if before is not None:
                 self._weight -= before.weight
@@ -166,15 +167,30 @@ class Transcript:
                 kept.weight = weight
                 self._drop(call)
 
-    def mark(self, case: str) -> None:
-        """The latest call of this thread (else of any) is what a finding is about: it stays.
+    @property
+    def point(self) -> int:
+        """Where it stands, for :meth:`mark`."""
+        return self._number
 
-        Marked calls take half of the bounds at most: the first findings tell the most.
+    def mark(self, case: str, since: int = 0) -> None:
+        """The latest call after a point is what a finding is about: it stays.
+
+        A call that was made counts more than one whose answer is used again, one of this
+        thread more than one of another. Marked calls take half of the bounds at most: the
+        first findings tell the most.
         """
         with self._lock:
             me = threading.get_ident()
-            latest = next((k for k in reversed(self._kept.values()) if k.thread == me), None)
-            latest = latest or next(reversed(self._kept.values()), None)
+            latest = max(
+                self._kept.values(),
+                key=lambda kept: (
+                    kept.number > since,
+                    not kept.again,
+                    kept.thread == me,
+                    kept.number,
+                ),
+                default=None,
+            )
             if latest is None or latest.case is not None:
                 return
             marked = [kept for kept in self._kept.values() if kept.case is not None]
@@ -230,4 +246,5 @@ def recorded() -> bool:
 def recall(calls: Iterable[Call]) -> None:
     """An answer that was asked for before is used again: its calls belong to this test too."""
     for call in calls:
-        record(call)
+        for transcript in _active:
+            transcript.add(call, again=True)

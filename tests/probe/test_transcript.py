@@ -411,3 +411,19 @@ def test_a_message_that_is_changed_afterwards() -> None:
             probe.call("ModelInfer", request)
     ids = [entry["request"]["messages"][0]["id"] for entry in told(transcript)]
     assert ids == ["first", "second"]
+
+
+def test_a_call_that_was_made_is_marked_before_one_that_is_remembered() -> None:
+    calls = [HttpCall("GET", f"/{name}", {}, None, {}, 1.0) for name in ("old", "made", "memory")]
+    evidence = Evidence("X-01", None)
+    evidence.transcript = transcript = Transcript()
+    transcript.add(calls[0])
+    for case, made in (("a", True), ("b", False)):
+        with evidence.case(case):
+            if made:
+                transcript.add(calls[1])
+            transcript.add(calls[2], again=True)
+            raise AssertionError
+    assert {call.url: case for call, case in transcript.calls()} == {
+        "/old": None, "/made": "a", "/memory": "b"
+    }  # fmt: skip
