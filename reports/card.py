@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from pytest_triton.options import TIERS
@@ -88,8 +89,12 @@ def _trouble(report: Mapping[str, Any]) -> Iterator[Line]:
             yield [(f"     … {len(lines) - REASON_LINES} more lines in the report", "")]
         for location in clause["locations"][:3]:
             yield [(f"     look at    {text.place(location)}", "")]
-        for entry in clause["evidence"][:3]:
-            yield [(f"     evidence   {text.first_line(entry['path'], 200)}", "")]
+        files = [str(entry["path"]) for entry in clause["evidence"]]
+        told = [path for path in files if PurePosixPath(path).name.startswith("transcript")]
+        for path in [path for path in files if path not in told][:3]:
+            yield [(f"     evidence   {text.first_line(path, 200)}", "")]
+        for path in [path for path in told if path.endswith(".txt")][:1]:
+            yield [(f"     repeat     {text.first_line(path, 200)}", "")]
         yield [(f"     try        {text.first_line(clause['hint'], 400)}", "")]
         if alone := text.alone(report, clause):
             yield [(f"     run alone  {alone}", "")]

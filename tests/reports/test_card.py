@@ -174,3 +174,16 @@ def test_run_alone_names_the_subject(make: Callable[..., Any]) -> None:
     assert "--triton-device cpu" in told
     report["run"]["command"] = ["pytest", "tests"]
     assert text.alone(report, clause).startswith("pytest suites/test_setup.py::test_set_02 ")
+
+
+def test_what_failed_can_be_repeated(made: Any) -> None:
+    kept = made.evidence("BAT-02")
+    for name in ("a", "b", "c", "d"):
+        kept.attach(f"{name}.json", [])
+    for name in ("transcript.json", "transcript.txt"):
+        kept.attach(name, "[]")
+    made.replace("BAT-02", Status.FAIL, "broken", evidence=kept)
+    told = "\n".join(lines(made.report()))
+    assert "     repeat     evidence/BAT-02/transcript.txt\n" in told
+    assert told.count("     evidence   ") == 3
+    assert "transcript.json" not in told
