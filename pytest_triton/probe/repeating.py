@@ -118,7 +118,9 @@ def _plain(name: str) -> str:
 def _grpcurl(call: GrpcCall) -> str:
     sent = [as_json(kind, data) for kind, data in call.sent.items]
     words = ["grpcurl"] if call.secure else ["grpcurl", "-plaintext"]
-    words += ["-max-time", f"{max(1, math.ceil(call.timeout))}"]
+    # Triton has no reflection: grpcurl has to be told what the messages are.
+    proto = "grpc_service.proto" if call.rpc.startswith("inference.") else "health.proto"
+    words += ["-proto", proto, "-max-time", f"{max(1, math.ceil(call.timeout))}"]
     words += _headers(call.private.items(), call.private)
     after = ""
     if call.sent.cut:

@@ -348,7 +348,7 @@ def test_grpc_messages() -> None:
     assert entry["response"]["status"] == "OK"
     assert entry["response"]["messages"][0]["raw_output_contents"] == ["YWJj"]
     line = entry["curl"]
-    assert line.startswith("grpcurl -plaintext -max-time 10 -H ")
+    assert line.startswith("grpcurl -plaintext -proto grpc_service.proto -max-time 10 -H ")
     assert line.endswith(f" {url} inference.GRPCInferenceService/ModelInfer")
     data = line.partition(" -d '")[2].partition("' ")[0]
     from google.protobuf import json_format
