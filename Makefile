@@ -6,7 +6,7 @@ REPORT ?= triton-report
 RELEASE ?= 24.10
 PYTEST_ARGS ?=
 
-.PHONY: help lab test check bench faults docs clean
+.PHONY: help lab test check bench faults docs coverage clean
 
 help:
 	@echo "make lab     install, export, boot, judge the reference repository; report in $(REPORT)/"
@@ -14,6 +14,7 @@ help:
 	@echo "make faults  every clause against its fault"
 	@echo "make bench   the numbers, as ratios"
 	@echo "make docs    docs/reference again, from the code"
+	@echo "make coverage  every release judged again, for docs/reference/coverage.md"
 	@echo "make check   ruff and mypy"
 	@echo "make clean   remove the environment and the reports"
 
@@ -51,6 +52,9 @@ bench: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python scripts/docs.py
+
+coverage: $(VENV)/.installed-dev
+	@$(BIN)/python scripts/judge_releases.py; status=$$?; $(BIN)/python scripts/docs.py; exit $$status
 
 clean:
 	rm -rf $(VENV) $(REPORT) build *.egg-info

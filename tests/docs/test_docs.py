@@ -57,7 +57,8 @@ def test_reference_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_reference_holds_nothing_else() -> None:
     written = {page.name for page in (ROOT / "docs" / "reference").iterdir()}
-    assert written == set(generator().PAGES)
+    # coverage.json is what the releases were judged to be: kept by scripts/judge_releases.py.
+    assert written == {*generator().PAGES, "coverage.json"}
 
 
 def anchors(page: Path) -> set[str]:
