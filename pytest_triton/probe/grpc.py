@@ -265,6 +265,15 @@ class GrpcProbe:
         self, requests: Iterable[pb.ModelInferRequest], *, timeout: float | None = None
     ) -> Iterator[InferResult]:
         """Several requests on one stream. A response that is an error raises RequestFailed."""
+        for response in self.responses(requests, timeout=timeout):
+            if response.error_message:
+                raise RequestFailed("grpc", "", response.error_message)
+            yield infer_result(response.infer_response)
+
+    def responses(
+        self, requests: Iterable[pb.ModelInferRequest], *, timeout: float | None = None
+    ) -> Iterator[pb.ModelStreamInferResponse]:
+        """As :meth:`stream`, the messages as they are, those that carry an error too."""
         limit = self._timeout if timeout is None else timeout
         method = self._stub.ModelStreamInfer
         self._pace.__enter__()
@@ -274,9 +283,7 @@ class GrpcProbe:
             with kept:
                 for response in call:
                     kept.received.add(response)
-                    if response.error_message:
-                        raise RequestFailed("grpc", "", response.error_message)
-                    yield infer_result(response.infer_response)
+                    yield response
         except grpc.RpcError as error:
             raise _translate(error, self.url, limit) from None
         finally:
