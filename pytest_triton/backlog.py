@@ -15,8 +15,8 @@ import numpy as np
 
 from pytest_triton.criteria import Inconclusive
 from pytest_triton.messages import one_value
-from pytest_triton.probe.types import ConnectionFailed, MalformedAnswer
-from pytest_triton.probe_set import SLOW
+from pytest_triton.probe.types import ConnectionFailed, MalformedAnswer, RequestFailed
+from pytest_triton.probe_set import QUEUE, SLOW
 from pytest_triton.subject import Subject
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ T = TypeVar("T")
 BUSY_MS, ARRIVAL_S = 600, 0.15
 #: Tries on a machine that is too slow for a plan that lives of its timing.
 TRIES = 3
+#: Requests that come at once to a full queue, and those that wait to be overtaken.
+CROWD, WAITING = 5, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +111,86 @@ def cancelled_in_queue(subject: Subject) -> CancelledInQueue:
         return CancelledInQueue(status, before.number, after.number)
 
     return in_time(attempt, "the model was done before a deadline passed in its queue")
+
+
+def crowd(subject: Subject) -> list[Turn | RequestFailed]:
+    """What becomes of several requests behind one that takes long, where only one may wait.
+
+    Raises Inconclusive when none is refused and they did not come while the model was busy.
+    """
+
+    def attempt() -> list[Turn | RequestFailed] | None:
+        with ThreadPoolExecutor(CROWD + 1) as pool:
+            busy = pool.submit(turn, subject, BUSY_MS, model=QUEUE)
+            time.sleep(ARRIVAL_S)
+            others = [pool.submit(_outcome, subject, 0, model=QUEUE) for _ in range(CROWD)]
+            outcomes = [other.result() for other in others]
+            first = busy.result()
+        sent = [each.sent for each in outcomes if isinstance(each, Turn)]
+        if len(sent) == CROWD and first.answered < max(sent) + ARRIVAL_S / 2:
+            return None
+        return [first, *outcomes]
+
+    return in_time(attempt, "the model was done before its queue was full")
+
+
+def _outcome(subject: Subject, delay_ms: int, **keywords: Any) -> Turn | RequestFailed:
+    try:
+        return turn(subject, delay_ms, **keywords)
+    except RequestFailed as error:
+        return error
+
+
+def timed_out(subject: Subject, protocol: Any = None) -> Turn | RequestFailed:
+    """What becomes of a request with a time-out of 50 ms behind one that takes much longer.
+
+    Raises Inconclusive when it did not have to wait so long.
+    """
+
+    def attempt() -> list[Turn | RequestFailed] | None:
+        with ThreadPoolExecutor(1) as pool:
+            busy = pool.submit(turn, subject, BUSY_MS, protocol=protocol)
+            time.sleep(ARRIVAL_S)
+            victim = _outcome(
+                subject, 0, protocol=protocol, parameters={"timeout": 50_000}, request_id="sch-04"
+            )
+            first = busy.result()
+        if isinstance(victim, RequestFailed):
+            return [victim]
+        waited = victim.number > first.number and first.answered > victim.sent + 2 * ARRIVAL_S
+        return [victim] if waited else None
+
+    return in_time(attempt, "the model was done before a time-out passed in its queue")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Overtaking:
+    """Turns of requests of priority 2 that wait, and of one of priority 1 that comes last."""
+
+    low: tuple[int, ...]
+    high: int
+
+
+def overtaking(subject: Subject) -> Overtaking:
+    """Requests of both priorities behind one that takes long.
+
+    Raises Inconclusive when they did not all come while the model was busy.
+    """
+
+    def attempt() -> Overtaking | None:
+        with ThreadPoolExecutor(WAITING + 1) as pool:
+            busy = pool.submit(turn, subject, BUSY_MS)
+            time.sleep(ARRIVAL_S)
+            low = [
+                pool.submit(turn, subject, 0, parameters={"priority": 2}) for _ in range(WAITING)
+            ]
+            time.sleep(ARRIVAL_S)
+            high = turn(subject, 0, parameters={"priority": 1}, request_id="sch-03")
+            waited = [each.result() for each in low]
+            first = busy.result()
+        numbers = [each.number for each in (*waited, high)]
+        if first.answered < high.sent + ARRIVAL_S / 2 or min(numbers) < first.number:
+            return None
+        return Overtaking(tuple(each.number for each in waited), high.number)
+
+    return in_time(attempt, "the model was done before requests of both priorities waited")

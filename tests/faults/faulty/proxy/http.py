@@ -19,6 +19,8 @@ from .rules import Active, change_body
 if TYPE_CHECKING:
     from .state import State
 
+#: Status, headers and body.
+Whole = tuple[int, list[tuple[str, str]], bytes]
 #: Seconds that the server may take for one answer.
 TIMEOUT = 120.0
 #: Headers that belong to one connection.
@@ -95,7 +97,11 @@ class Handler(BaseHTTPRequestHandler):
             if one.wants(on, self.command, path, body.decode("latin-1") if one.rule.request else "")
         ]
         if not active:
-            status, headers, answer = self._ask(path, body)
+            response = self._response(path, body)
+            if isinstance(response, http.client.HTTPResponse) and _is_stream(response):
+                self._pass_on(response)
+                return
+            status, headers, answer = _whole(response)
             self._answer(status, headers, answer)
             return
         self._changed(active, path, body)
@@ -175,8 +181,12 @@ class Handler(BaseHTTPRequestHandler):
             headers = [(name, value) for name, value in lowered.items() if value != ""]
         return status, headers, answer, (status, headers, answer) != before
 
-    def _ask(self, path: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _ask(self, path: str, body: bytes) -> Whole:
         """What the server answers."""
+        return _whole(self._response(path, body))
+
+    def _response(self, path: str, body: bytes) -> http.client.HTTPResponse | Whole:
+        """The server's answer, whose body is still to be read; or what to say in its place."""
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _OWN}
         for attempt in (1, 2):
             if self.upstream is None:
@@ -188,14 +198,32 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 self.upstream.request(self.command, path, body=body or None, headers=headers)
                 response = self.upstream.getresponse()
-                answer = response.read()
-                return response.status, response.getheaders(), answer
+                if not _is_stream(response):
+                    return response.status, response.getheaders(), response.read()
+                return response
             except (OSError, http.client.HTTPException) as error:
                 self.upstream.close()
                 self.upstream = None
                 if attempt == 2:
                     return 502, [("Content-Type", "text/plain")], f"proxy: {error}".encode()
         raise AssertionError("unreachable")
+
+    def _pass_on(self, response: http.client.HTTPResponse) -> None:
+        """A stream of events, each as it comes; a judge that hangs up ends it on both sides."""
+        assert self.upstream is not None
+        lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+        lines += [f"{name}: {value}" for name, value in response.getheaders()
+                  if name.lower() not in _OWN]  # fmt: skip
+        lines += ["Transfer-Encoding: chunked", "", ""]
+        try:
+            self.wfile.write("\r\n".join(lines).encode("latin-1"))
+            while part := response.read1(1 << 16):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+        except (OSError, http.client.HTTPException):
+            self.upstream.close()
+            self.upstream = None
+            self._hang_up()
 
     def _answer(
         self, status: int, headers: list[tuple[str, str]], body: bytes, cut: int = 0
@@ -217,6 +245,16 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
+
+
+def _is_stream(response: http.client.HTTPResponse) -> bool:
+    return str(response.getheader("content-type")).startswith("text/event-stream")
+
+
+def _whole(response: http.client.HTTPResponse | Whole) -> Whole:
+    if isinstance(response, http.client.HTTPResponse):
+        return response.status, response.getheaders(), response.read()
+    return response
 
 
 def _ask_json(one: Active, body: bytes) -> bytes:

@@ -1,0 +1,104 @@
+"""The probe model STREAM: as many responses as are asked for, and clients that leave early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_triton.errors import SubjectFault
+from pytest_triton.messages import StreamAnswer, one_value
+from pytest_triton.probe.types import InferResult, MalformedAnswer, parse_json
+from pytest_triton.probe_set import STREAM
+from pytest_triton.subject import Subject
+
+#: A stream that a client leaves: responses, and milliseconds between them.
+LONG, PAUSE_MS = 40, 50
+_MARK = b"data: "
+
+
+def stream_inputs(text: str, count: int, delay_ms: int = 0) -> dict[str, np.ndarray[Any, Any]]:
+    """Inputs of STREAM for ``count`` responses that begin with ``text``."""
+    return {
+        "text_input": np.array([text.encode()], dtype=object),
+        "COUNT": np.array([count], dtype=np.int32),
+        "DELAY_MS": np.array([delay_ms], dtype=np.int32),
+    }
+
+
+def stream_flaw(
+    answers: Sequence[StreamAnswer], text: str, count: int, *, marked: bool = True
+) -> str | None:
+    """What is wrong with the responses to one request of :func:`stream_inputs`; None: nothing.
+
+    ``marked``: an empty final response was asked for.
+    """
+    if errors := [answer.error for answer in answers if answer.error]:
+        return f"an error: {errors[0]}"
+    full = [answer.result for answer in answers if answer.result.outputs]
+    if len(full) != count:
+        return f"{len(full)} responses, {count} were asked for"
+    told = [(number(result, "INDEX"), one_value(result, "text_output")) for result in full]
+    wanted = [(at, f"{text} {at}".encode()) for at in range(count)]
+    if told != wanted:
+        at = next(at for at in range(count) if told[at] != wanted[at])
+        return f"response {at} is {told[at]}, expected {wanted[at]}"
+    marks = [answer.final for answer in answers]
+    if marks != [False] * count + [True] * marked:
+        return f"triton_final_response is {marks}"
+    return None
+
+
+def number(result: InferResult, output: str) -> int:
+    """The only value of an output of integers. Raises MalformedAnswer."""
+    value = one_value(result, output)
+    if not isinstance(value, np.integer):
+        raise MalformedAnswer(f"{output} is {value!r}, not an integer")
+    return int(value)
+
+
+def cancelled_by(subject: Subject, leave: Callable[[], None]) -> bool:
+    """Whether STREAM finds one more request cancelled after a client has left.
+
+    The model answers one request at a time, so that it tells only once it is done.
+    """
+    before = _cancelled(subject)
+    leave()
+    return _cancelled(subject) > before
+
+
+def _cancelled(subject: Subject) -> int:
+    """Requests of STREAM so far that found themselves cancelled."""
+    payload = {"text_input": "how many", "COUNT": 1, "DELAY_MS": 0}
+    told = subject.http.generate(STREAM, payload).get("CANCELLED")
+    if not isinstance(told, int):
+        raise MalformedAnswer(f"CANCELLED is {told!r}, not an integer")
+    return told
+
+
+def leave_after_first(responses: Iterator[object]) -> None:
+    """Take one response of a stream, then close it. SubjectFault when there is none."""
+    try:
+        if next(responses, None) is None:
+            raise SubjectFault("the stream ends without a response")
+    finally:
+        close = getattr(responses, "close", None)
+        if close is not None:
+            close()
+
+
+def events(body: bytes) -> list[dict[str, Any]]:
+    """The server-sent events of a whole body, parsed. Raises MalformedAnswer."""
+    *parts, rest = body.split(b"\n\n")
+    if rest:
+        raise MalformedAnswer(f"the stream ends inside an event: {rest[:80]!r}")
+    found = []
+    for part in parts:
+        if not part.startswith(_MARK) or b"\n" in part:
+            raise MalformedAnswer(f"no event 'data: …': {part[:80]!r}")
+        document = parse_json(part[len(_MARK) :])
+        if not isinstance(document, dict):
+            raise MalformedAnswer(f"the data of an event is no JSON object: {part[:80]!r}")
+        found.append(document)
+    return found
