@@ -47,6 +47,13 @@ class Booted:
             raise NotAssessed(Reason.BLOCKED, f"there is no server: {first}")
         return self.deployment
 
+    def ours(self) -> Deployment:
+        """As :meth:`deployed`; NotAssessed (not applicable) for a server that is not ours."""
+        deployment = self.deployed()
+        if not deployment.owned:
+            raise NotAssessed(Reason.NOT_APPLICABLE, "does not apply: the server is not ours")
+        return deployment
+
 
 @contextmanager
 def boot(

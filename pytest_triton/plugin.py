@@ -20,6 +20,7 @@ from pytest_triton.settings import Settings, SettingsError, resolve
 #: installed distribution again for each of them.
 MODULES = (
     "pytest_triton.fixtures.server",
+    "pytest_triton.fixtures.access",
     "pytest_triton.fixtures.models",
     "pytest_triton.fixtures.lint",
     "pytest_triton.fixtures.measure",

@@ -53,6 +53,8 @@ class ServerSpec:
     #: Flags for tritonserver; they win over ours.
     server_args: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    #: Headers that every request has to carry: the keys of restricted APIs.
+    headers: tuple[tuple[str, str], ...] = ()
     #: The Python for Python models; None: the one that runs this.
     python: Path | None = None
     #: Where the server logs (what was there is replaced); None: a file that goes with it.
@@ -200,7 +202,14 @@ class _Attempt:
             deadline=deadline,
         )
         self.started(log)
-        failures = wait_ready(supervisor, ports, screened.models, deadline=deadline, story=story)
+        failures = wait_ready(
+            supervisor,
+            ports,
+            screened.models,
+            deadline=deadline,
+            story=story,
+            headers=spec.headers,
+        )
         ready = time.monotonic()
         ports.release()
         if failures and complete and spec.auto_complete is None:
@@ -219,6 +228,7 @@ class _Attempt:
             models=screened.expected,
             failed={**screened.failed, **failures},
             log_path=log,
+            headers=spec.headers,
             pid=pid,
             boot={
                 "prepare": prepared - self.entered,

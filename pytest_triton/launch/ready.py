@@ -30,20 +30,21 @@ def wait_ready(
     *,
     deadline: float,
     story: Story,
+    headers: Sequence[tuple[str, str]] = (),
 ) -> dict[str, str]:
     """Return when every model is READY or has failed: model -> reason of those that failed.
 
     Triton opens HTTP after it has tried every model of its list, so the first answer is
     almost always the last word. Raises DeploymentFailed when the server ends, or does not get
-    that far before ``deadline`` (monotonic).
+    that far before ``deadline`` (monotonic). ``headers`` hold the keys of restricted APIs.
     """
     silent = 0.0
     while True:
         _watch(supervisor, story, deadline)
         if listens(ports.http):
             try:
-                if request(ports.http, "GET", "/v2/health/live")[0] == 200:
-                    body = request(ports.http, "POST", "/v2/repository/index")[1]
+                if request(ports.http, "GET", "/v2/health/live", headers)[0] == 200:
+                    body = request(ports.http, "POST", "/v2/repository/index", headers)[1]
                     # A directory's name that is no UTF-8 comes back as it is.
                     index = json.loads(body.decode("utf-8", "surrogateescape"))
                     if not any(_loading(item, models) for item in index):
@@ -95,9 +96,12 @@ def listens(port: int) -> bool:
     return True
 
 
-def request(port: int, method: str, path: str) -> tuple[int, bytes]:
+def request(
+    port: int, method: str, path: str, headers: Sequence[tuple[str, str]] = ()
+) -> tuple[int, bytes]:
     """One HTTP exchange with a server of ours: status and body. Raises OSError, ValueError."""
     head = f"{method} {path} HTTP/1.1\r\nHost: {HOST}:{port}\r\nConnection: close\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in headers)
     head += "Content-Length: 0\r\n\r\n"
     deadline = time.monotonic() + _ANSWER
     data = b""

@@ -19,6 +19,7 @@ BOOTING = {
     "triton_controlled",
     "triton_polled",
     "triton_server_factory",
+    "triton_guarded",
 }
 #: Fixtures that boot a second server of ours, and none beside an endpoint.
 PROBING = {"triton_probes", "triton_adjustable"}
