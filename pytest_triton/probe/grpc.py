@@ -294,6 +294,11 @@ class GrpcProbe:
         """Any unary method of the service with a message of one's own making."""
         return self._call(getattr(self._stub, method), request, timeout)
 
+    def call_raw(self, method: str, request: bytes, *, timeout: float | None = None) -> bytes:
+        """Any unary method with a request's bytes, be they a message or not; the answer's bytes."""
+        raw = self._channel.unary_unary(f"/inference.GRPCInferenceService/{method}")
+        return bytes(self._call(raw, request, timeout))
+
 
 def _translate(error: Any, url: str, timeout: float) -> RequestFailed | ConnectionFailed:
     status, details = error.code().name, error.details() or ""
@@ -306,6 +311,6 @@ def _translate(error: Any, url: str, timeout: float) -> RequestFailed | Connecti
         return ConnectionFailed(
             "refused" if kind == "refused" else "closed", f"{url}: {details}", status=status
         )
-    if status in ("INTERNAL", "UNKNOWN") and details.startswith("Exception deserializing"):
+    if status in ("INTERNAL", "UNKNOWN") and details.startswith("Exception deserializing response"):
         return ConnectionFailed("garbled", f"{url}: {details}", status=status)
     return RequestFailed("grpc", status, details)

@@ -20,6 +20,7 @@ BOOTING = {
     "triton_polled",
     "triton_server_factory",
     "triton_guarded",
+    "triton_fuzzed",
 }
 #: Fixtures that boot a second server of ours, and none beside an endpoint.
 PROBING = {"triton_probes", "triton_adjustable"}
