@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake_triton import FakeTriton, fake_triton
 
+from pytest_triton.certificates import Certificates, write_certificates
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
 from pytest_triton.measuring import Metrics, drive, prepare
@@ -20,34 +19,21 @@ from pytest_triton.probe.types import ConnectionFailed
 from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
 
-
-def _pair(directory: Path) -> tuple[Path, Path]:
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(cert)],
-        check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
-    return cert, key
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return write_certificates(tmp_path_factory.mktemp("ours"))
 
 
 @pytest.fixture(scope="module")
-def ours(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return _pair(tmp_path_factory.mktemp("ours"))
+def other(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return write_certificates(tmp_path_factory.mktemp("other"))
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return _pair(tmp_path_factory.mktemp("other"))
-
-
-@pytest.fixture(scope="module")
-def secure(ours: tuple[Path, Path]) -> Iterator[FakeTriton]:
+def secure(ours: Certificates) -> Iterator[FakeTriton]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*map(str, ours))
+    context.load_cert_chain(ours.server_cert, ours.server_key)
     with fake_triton(context=context) as fake:
         yield fake
 
@@ -57,8 +43,8 @@ def _subject(fake: FakeTriton, ca: Path | None) -> Subject:
     return Subject(deployment, Settings(url=fake.url, allow_load=2, tls_ca=ca))
 
 
-def test_everything_is_asked_with_the_ca(secure: FakeTriton, ours: tuple[Path, Path]) -> None:
-    subject = _subject(secure, ours[0])
+def test_everything_is_asked_with_the_ca(secure: FakeTriton, ours: Certificates) -> None:
+    subject = _subject(secure, ours.ca)
     assert secure.url.startswith("https://")
     assert subject.http.live()
     assert subject.obstacle("metrics") is None
@@ -74,10 +60,8 @@ def test_everything_is_asked_with_the_ca(secure: FakeTriton, ours: tuple[Path, P
 
 
 @pytest.mark.parametrize("with_other", [True, False])
-def test_a_stranger_is_refused(
-    secure: FakeTriton, other: tuple[Path, Path], with_other: bool
-) -> None:
-    subject = _subject(secure, other[0] if with_other else None)
+def test_a_stranger_is_refused(secure: FakeTriton, other: Certificates, with_other: bool) -> None:
+    subject = _subject(secure, other.ca if with_other else None)
     with pytest.raises(ConnectionFailed, match="TLS"):
         subject.http.live()
     assert "does not answer on HTTP" in str(subject.obstacle("live"))
@@ -87,35 +71,34 @@ def test_a_stranger_is_refused(
     subject.close()
 
 
-def test_client_certificates(ours: tuple[Path, Path]) -> None:
+def test_client_certificates(ours: Certificates) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*map(str, ours))
-    context.load_verify_locations(str(ours[0]))
+    context.load_cert_chain(ours.server_cert, ours.server_key)
+    context.load_verify_locations(ours.ca)
     context.verify_mode = ssl.CERT_REQUIRED
-    cert, key = ours
     with fake_triton(context=context) as fake:
-        with HttpProbe(fake.url, ssl_context=ssl_context(cert, cert, key)) as known:
+        with HttpProbe(
+            fake.url, ssl_context=ssl_context(ours.ca, ours.client_cert, ours.client_key)
+        ) as known:
             assert known.live()
-        with HttpProbe(fake.url, ssl_context=ssl_context(cert, None, None)) as unknown:
+        with HttpProbe(fake.url, ssl_context=ssl_context(ours.ca, None, None)) as unknown:
             with pytest.raises(ConnectionFailed):
                 unknown.live()
 
 
-def test_files_that_are_none(
-    tmp_path: Path, ours: tuple[Path, Path], other: tuple[Path, Path]
-) -> None:
+def test_files_that_are_none(tmp_path: Path, ours: Certificates, other: Certificates) -> None:
     assert ssl_context(None, None, None) is None
     assert grpc_credentials(None, None, None) is None
-    assert grpc_credentials(*ours[:1], None, None) is not None
-    assert grpc_credentials(ours[0], *ours) is not None
+    assert grpc_credentials(ours.ca, None, None) is not None
+    assert grpc_credentials(ours.ca, ours.client_cert, ours.client_key) is not None
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
     for files in (
         (tmp_path / "absent.pem", None, None),
         (empty, None, None),
-        (None, ours[0], other[1]),
-        (None, ours[0], None),
-        (None, None, ours[1]),
+        (None, ours.client_cert, other.client_key),
+        (None, ours.client_cert, None),
+        (None, None, ours.client_key),
     ):
         for make in (ssl_context, grpc_credentials):
             with pytest.raises(ToolError, match="--triton-tls-cert"):
