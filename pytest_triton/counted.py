@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_triton.counting import QUIET, SETTLE
-from pytest_triton.probe.types import MalformedAnswer
+from pytest_triton.probe.types import InferResult, MalformedAnswer
 from pytest_triton.subject import Subject
 
 Counters = Mapping[str, int]
@@ -42,6 +42,14 @@ def _told(entry: Mapping[str, Any]) -> dict[str, int]:
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{key} is {value!r:.60}")
     return found
+
+
+def asked(answer: InferResult) -> int:
+    """How many requests a probe model that counts them has seen. Raises MalformedAnswer."""
+    told = answer.outputs.get("ASKED")
+    if told is None or answer.datatypes.get("ASKED") != "INT32" or told.shape != (1,):
+        raise MalformedAnswer(f"no ASKED of INT32 [1] among the outputs {answer.datatypes}")
+    return int(told[0])
 
 
 def wrong_rise(

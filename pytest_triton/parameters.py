@@ -16,7 +16,7 @@ def reported(answer: InferResult) -> dict[str, Any]:
         raise MalformedAnswer("the answer has no PARAMETERS of shape [1]")
     try:
         found = json.loads(told[0])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise MalformedAnswer(f"PARAMETERS are no JSON ({error}): {told[0]!r:.80}") from None
     if not isinstance(found, dict):
         raise MalformedAnswer(f"PARAMETERS are {found!r:.80}, not an object")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pytest_triton.counted import at_rest, wrong_rise
+from pytest_triton.counted import asked, at_rest, wrong_rise
 from pytest_triton.criteria import Inconclusive
 from pytest_triton.evidence import Evidence
 from pytest_triton.exactly import altered, differ
@@ -32,6 +33,7 @@ from pytest_triton.probe_set import (
     WARM,
 )
 from pytest_triton.ragging import ENOUGH, PATIENCE, one_round, total
+from pytest_triton.served import well_formed_tensors
 from pytest_triton.subject import Subject
 
 Rng = np.random.Generator
@@ -102,10 +104,11 @@ def test_required_left_out(
 def test_reshape(triton_probes: Subject, triton_evidence: Evidence, triton_rng: Rng) -> None:
     grpc = triton_probes.grpc
     assert grpc is not None
-    metadata = triton_probes.http.model_metadata(RESHAPE)
-    for key in ("inputs", "outputs"):
-        for tensor in metadata.get(key) or ():
-            assert tensor.get("shape") == [-1, 1], f"metadata declare {tensor}"
+    metadata = well_formed_tensors(triton_probes.http.model_metadata(RESHAPE))
+    tensors = [*metadata["inputs"], *metadata["outputs"]]
+    declared = {tensor["name"]: tensor["shape"] for tensor in tensors}
+    wanted_shapes = {key: [-1, 1] for key in ("IN", "OUT", "RANK")}
+    assert declared == wanted_shapes, f"metadata declare {declared}, expected {wanted_shapes}"
     for rows in (1, 3):
         sent = triton_rng.standard_normal((rows, 1)).astype(np.float32)
         wanted = {"OUT": sent, "RANK": np.ones((rows, 1), np.int32)}
@@ -145,13 +148,11 @@ def test_ragged_share(triton_probes: Subject, triton_evidence: Evidence) -> None
 def test_warm_up(triton_probes: Subject, triton_rng: Rng) -> None:
     sent = triton_rng.integers(1, 1000, 1, dtype=np.int32)
     answer = triton_probes.http.infer(WARM, {"IN": sent}, request_id="wrm-01")
-    asked = answer.outputs.get("ASKED")
-    assert asked is not None, f"outputs {sorted(answer.outputs)}, expected ASKED too"
-    text = altered(answer, {"OUT": sent, "ASKED": asked.astype(np.int32)})
+    seen = asked(answer)
+    text = altered(answer, {"OUT": sent, "ASKED": np.array([seen], np.int32)})
     assert not text, text
-    assert asked.shape == (1,), f"ASKED has shape {list(asked.shape)}, expected [1]"
-    assert asked[0] > WARM_UP, (
-        f"with this request the model has seen {asked[0]}: its warm-up of {WARM_UP} is not before"
+    assert seen > WARM_UP, (
+        f"with this request the model has seen {seen}: its warm-up of {WARM_UP} is not before"
     )
 
 
@@ -168,11 +169,12 @@ def test_cache_hit(triton_probes: Subject, triton_evidence: Evidence) -> None:
     grpc = triton_probes.grpc
     assert grpc is not None
     before, sent = at_rest(triton_probes, CACHED), {"IN": fresh()}
-    first = triton_probes.http.infer(CACHED, sent, request_id="cch-01")
+    first = triton_probes.http.infer(CACHED, sent, request_id="cch-01 1")
     for number, probe in ((2, triton_probes.http), (3, grpc)):
         with triton_evidence.case(f"request {number}"):
-            again = probe.infer(CACHED, sent, request_id="cch-01")
-            text = differ(first, again)
+            again = probe.infer(CACHED, sent, request_id=f"cch-01 {number}")
+            assert again.id == f"cch-01 {number}", f"the answer has the id {again.id!r}"
+            text = differ(first, replace(again, id=first.id))
             assert not text, f"the first and the one out of the cache: {text}"
     with triton_evidence.case("statistics"):
         text = wrong_rise(
@@ -184,16 +186,14 @@ def test_cache_hit(triton_probes: Subject, triton_evidence: Evidence) -> None:
 @pytest.mark.clause("CCH-02")
 def test_cache_miss(triton_probes: Subject, triton_evidence: Evidence) -> None:
     before, first = at_rest(triton_probes, CACHED), fresh()
-    asked = []
+    seen: list[int] = []
     with triton_evidence.case("answers"):
         for sent in (first, first ^ 1):
             answer = triton_probes.http.infer(CACHED, {"IN": sent}, request_id="cch-02")
-            told = answer.outputs.get("ASKED")
-            assert told is not None, f"outputs {sorted(answer.outputs)}, expected ASKED too"
-            text = altered(answer, {"OUT": sent, "ASKED": told.astype(np.int32)})
+            seen.append(asked(answer))
+            text = altered(answer, {"OUT": sent, "ASKED": np.array(seen[-1:], np.int32)})
             assert not text, f"IN = {sent.tolist()}: {text}"
-            asked.append(told.tolist())
-        assert asked[0] < asked[1], f"the model was asked {asked}: not for the second input"
+        assert seen[0] < seen[1], f"the model was asked {seen}: not for the second input"
     with triton_evidence.case("statistics"):
         text = wrong_rise(triton_probes, CACHED, before, {"cache_miss": 2, "cache_hit": 0})
         assert not text, text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -11,6 +12,7 @@ from pytest_triton.model_errors import grpc_refusal
 from pytest_triton.parameters import reported, same_values
 from pytest_triton.probe.codec import bytes_array
 from pytest_triton.probe.http import model_path
+from pytest_triton.probe.types import InferResult
 from pytest_triton.probe_set import ECHO
 from pytest_triton.subject import Subject
 
@@ -31,9 +33,15 @@ def test_parameters(triton_probes: Subject, triton_evidence: Evidence) -> None:
         "par_empty": "",
         "par_digits": "7",
     }
-    for protocol, probe in (("HTTP", triton_probes.http), ("gRPC", grpc)):
+    http = triton_probes.http
+    answers: dict[str, Callable[[], InferResult]] = {
+        "HTTP": lambda: http.infer(ECHO, TEXT, parameters=sent),
+        "HTTP with JSON": lambda: http.infer(ECHO, TEXT, parameters=sent, binary=False),
+        "gRPC": lambda: grpc.infer(ECHO, TEXT, parameters=sent),
+    }
+    for protocol, ask in answers.items():
         with triton_evidence.case(protocol):
-            text = same_values(reported(probe.infer(ECHO, TEXT, parameters=sent)), sent)
+            text = same_values(reported(ask()), sent)
             assert not text, text
 
 
