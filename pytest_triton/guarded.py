@@ -128,9 +128,7 @@ class Guarded:
         credentials = grpc_credentials((ca or self.certificates).ca, *pair) if tls else None
         url = self.subject.deployment.grpc_url
         assert url is not None
-        with GrpcProbe(
-            url, headers=(headers or {}).items(), credentials=credentials, timeout=5.0
-        ) as probe:
+        with GrpcProbe(url, headers=(headers or {}).items(), credentials=credentials) as probe:
             yield probe
 
     def strangers_over_grpc(self) -> dict[str, dict[str, Any]]:

@@ -37,7 +37,7 @@ from pytest_triton.probe.types import (
 #: Requests, and seconds for all of them; as many more to make a bad one smaller.
 EXAMPLES, SECONDS = 150, 6.0
 #: Seconds for one answer.
-_ANSWER = 3.0
+_ANSWER = 10.0
 #: Makes no constants; releases of hypothesis before 6.131 look for none.
 _NONE = getattr(providers, "Constants", None)
 Attempt = HttpAttempt | GrpcAttempt
