@@ -98,7 +98,9 @@ def test_ready_of_no_version(triton_subject: Subject, triton_evidence: Evidence)
 def test_output_twice(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, case in triton_subject.json_samples():
         with triton_evidence.case(name):
-            output = triton_subject.metadata(name)["outputs"][0]["name"]
+            outputs = triton_subject.metadata(name)["outputs"]
+            assert outputs, "metadata has no outputs"
+            output = outputs[0]["name"]
             request = json_request(case, request_id="inf-10")
             request["outputs"] = [{"name": output}, {"name": output}]
             if refuses_twice(triton_subject, name, request):

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import fake_front
 import numpy as np
+from fake_front import Refused
 
 from pytest_triton.probe.codec import decode_raw, encode_raw, from_json_data, to_json_data
 from pytest_triton.probe.message import LENGTH_HEADER
@@ -39,14 +41,6 @@ EXTENSIONS = [
 ]
 LABELS = ("one", "two", "three")
 JSON = {"Content-Type": "application/json"}
-
-
-class Refused(Exception):
-    """An error answer."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 def _config(name: str, backend: str, batch: int, tensors: Any, **more: Any) -> dict[str, Any]:
@@ -204,16 +198,18 @@ class FakeTriton:
 
     def answer(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, dict, bytes]:
         try:
+            fake_front.route(method, path)
             if path == "/metrics":
                 return 200, {"Content-Type": "text/plain; charset=utf-8"}, self.metrics().encode()
-            kind, document = self._document(path, headers, body)
+            kind, document = self._document(path, headers, fake_front.unpack(headers, body))
         except Refused as error:
             return error.status, JSON, json.dumps({"error": str(error)}).encode()
-        if isinstance(document, tuple):
-            return 200, *document
         if kind == "health":
             return 200, {}, b""
-        return 200, JSON, json.dumps(self.edit(kind, path, document)).encode()
+        if isinstance(document, tuple):
+            return 200, *fake_front.pack(headers, *document)
+        answer = json.dumps(self.edit(kind, path, document)).encode()
+        return 200, *fake_front.pack(headers, JSON, answer)
 
     def _document(self, path: str, headers: Any, body: bytes) -> tuple[str, Any]:
         if path in ("/v2/health/live", "/v2/health/ready"):
@@ -245,13 +241,14 @@ class FakeTriton:
         }[verb]()
 
     def _infer(self, path: str, name: str, version: str, headers: Any, body: bytes) -> Any:
-        size = int(headers.get(LENGTH_HEADER, len(body)))
+        size = fake_front.header_length(headers, body)
         try:
-            request = json.loads(body[:size])
-            given = request["inputs"]
-            assert isinstance(given, list)
-        except (ValueError, KeyError, TypeError, AssertionError):
-            raise Refused(400, "failed to parse the request JSON buffer") from None
+            request = json.loads(body[:size]) if size or not body else None
+        except ValueError:
+            raise Refused(500, "failed to parse the request JSON buffer") from None
+        if request is None:
+            request = fake_front.raw_request(name, self.metadata(name)["inputs"][0], body)
+        given = fake_front.check(name, request, body[size:])
         if CONFIGS[name].get("model_transaction_policy"):
             raise Refused(501, "doesn't support models with decoupled transaction policy")
         if len(given) != 1:
@@ -273,9 +270,10 @@ class FakeTriton:
                 self.counts[key][2] += many
                 sizes = self.sizes.setdefault(key, {})
                 sizes[many] = sizes.get(many, 0) + 1
-        binary = asked[0].get("parameters", {}).get("binary_data") or request.get(
-            "parameters", {}
-        ).get("binary_data_output")
+        holder, key = request, "binary_data_output"
+        if "outputs" in request:
+            holder, key = asked[0], "binary_data"
+        binary = holder.get("parameters", {}).get(key)
         classes = asked[0].get("parameters", {}).get("classification")
         return self._result(path, name, version, request, result, bool(binary), classes)
 
@@ -315,7 +313,7 @@ class FakeTriton:
             raise Refused(400, f"{text} '{declared['datatype']}'")
         dims = config["input"][0]["dims"]
         batched = isinstance(shape, list) and config["max_batch_size"] and shape[1:] == dims
-        if not batched and shape != dims:
+        if not batched and (config["max_batch_size"] or shape != dims):
             raise Refused(400, f"[{name}] unexpected shape for input '{told}'. Expected {dims}")
         if batched and not 0 < shape[0] <= config["max_batch_size"]:
             text = f"batch-size must be <= {config['max_batch_size']} for '{name}'"
@@ -348,7 +346,7 @@ def fake_triton(**options: Any) -> Iterator[FakeTriton]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_POST = _serve
+        do_GET = do_POST = do_PUT = do_DELETE = _serve
 
         def log_message(self, *_: Any) -> None:
             pass
