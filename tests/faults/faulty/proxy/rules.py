@@ -286,8 +286,9 @@ def change_body(
         length = headers.get(tensors.HEADER)
         cut = int(length) if length else len(body)
         head = re.sub(pattern.encode(), replacement.encode(), body[:cut], flags=re.MULTILINE)
-        changed |= head != body[:cut]
-        body = head + body[cut:]
+        if head == body[:cut]:  # a compressed body is shorter than its header's length says
+            continue
+        changed, body = True, head + body[cut:]
         if length:
             headers[tensors.HEADER] = str(len(head))
     return body, changed
