@@ -27,6 +27,7 @@ NO_VERSION = "987654321"
 WRONG = "INVALID_ARGUMENT"
 #: Requests on one stream.
 COUNT = 4
+SAMPLE = "model with an input whose tensors travel as JSON"
 
 
 def _grpc(subject: Subject) -> GrpcProbe:
@@ -42,6 +43,7 @@ def test_both_contents(triton_subject: Subject, triton_evidence: Evidence) -> No
             request, tensor = both_contents(name, case)
             request.id = "grp-02"
             says(declined(WRONG, grpc.call, "ModelInfer", request), tensor, "contents")
+    triton_evidence.need(SAMPLE)
 
 
 @pytest.mark.clause("GRP-03")
@@ -60,6 +62,7 @@ def test_wrong_field(triton_subject: Subject, triton_evidence: Evidence) -> None
             request, tensor, datatype = wrong_field(name, case)
             request.id = "grp-04"
             says(declined(WRONG, grpc.call, "ModelInfer", request), tensor, datatype)
+    triton_evidence.need(SAMPLE)
 
 
 @pytest.mark.clause("GRP-05")
@@ -95,6 +98,7 @@ def test_wrong_parameters(triton_subject: Subject, triton_evidence: Evidence) ->
             with triton_evidence.case(f"{name}, {parameter}"):
                 told = declined(WRONG, grpc.infer, name, case.inputs, parameters={parameter: value})
                 says(told, parameter)
+    triton_evidence.need(SAMPLE)
 
 
 @pytest.mark.clause("GRP-08")
@@ -116,13 +120,16 @@ def test_error_on_a_stream(triton_subject: Subject, triton_evidence: Evidence) -
             for answer in (answers[0], answers[2]):
                 text = mismatch(answer.result.outputs, right.outputs, datatypes=right.datatypes)
                 assert not text, f"{answer.id}, beside a wrong one: {text}"
+    triton_evidence.need(SAMPLE)
 
 
 @pytest.mark.clause("GRP-10")
 def test_not_found(triton_subject: Subject, triton_evidence: Evidence) -> None:
-    name, case = triton_subject.json_samples()[0]
     status = triton_subject.error_status(404)
-    for model, version in ((NOBODY, ""), (name, NO_VERSION)):
+    samples = triton_subject.json_samples()[:1]
+    asked = [(NOBODY, "", case) for _, case in samples]
+    asked += [(name, NO_VERSION, case) for name, case in samples]
+    for model, version, case in asked:
         with triton_evidence.case(f"{model} {version}".strip()):
             over_http = declined(
                 status, triton_subject.http.infer, model, case.inputs, version=version
@@ -132,6 +139,7 @@ def test_not_found(triton_subject: Subject, triton_evidence: Evidence) -> None:
             )
             says(over_grpc, model, version)
             assert over_grpc == over_http, f"{over_grpc!r} over gRPC, {over_http!r} over HTTP"
+    triton_evidence.need(SAMPLE)
 
 
 @pytest.mark.clause("GRP-11")
@@ -151,6 +159,7 @@ def test_many_on_a_stream(triton_subject: Subject, triton_evidence: Evidence) ->
                 assert not answer.error, f"{answer.id}: {answer.error}"
                 text = mismatch(answer.result.outputs, wanted.outputs, datatypes=wanted.datatypes)
                 assert not text, f"{answer.id}, against the same request alone: {text}"
+    triton_evidence.need(SAMPLE)
 
 
 @pytest.mark.clause("GRP-12")
@@ -177,3 +186,4 @@ def test_one_response(triton_subject: Subject, triton_evidence: Evidence) -> Non
                 text = mismatch(answer.result.outputs, right.outputs, datatypes=right.datatypes)
                 assert not text, f"over a stream: {text}"
             assert answer.final is True, f"triton_final_response is {answer.final!r}"
+    triton_evidence.need(SAMPLE)

@@ -15,6 +15,8 @@ from pytest_triton.probe.types import RequestFailed
 from pytest_triton.probe_set import QUEUE
 from pytest_triton.subject import Subject
 
+SAMPLE = "model with an input whose tensors travel as JSON"
+
 
 @pytest.mark.clause("SCH-01")
 def test_full_queue(triton_probes: Subject) -> None:
@@ -36,6 +38,7 @@ def test_wrong_timeout(triton_subject: Subject, triton_evidence: Evidence) -> No
                 request = {**json_request(case), "parameters": {"timeout": wrong}}
                 answer = triton_subject.post(f"{model_path(name)}/infer", request)
                 says(reason(answer, 400, 500), "timeout")
+    triton_evidence.need(SAMPLE)
 
 
 @pytest.mark.clause("SCH-03")
@@ -68,3 +71,4 @@ def test_negative_priority(triton_subject: Subject, triton_evidence: Evidence) -
             request = {**json_request(case), "parameters": {"priority": -1}}
             answer = triton_subject.post(f"{model_path(name)}/infer", request)
             says(reason(answer, 400, 500), "priority")
+    triton_evidence.need(SAMPLE)
