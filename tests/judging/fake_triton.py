@@ -145,33 +145,45 @@ class FakeTriton:
                     sizes = self.sizes.setdefault(key, {})
                     sizes[1] = sizes.get(1, 0) + self.busy
 
-    def statistics(self, name: str = "") -> dict[str, Any]:
+    def statistics(self, name: str = "", version: str = "") -> dict[str, Any]:
         self._others()
         entries = []
-        for (model, version), (good, bad, rows) in self.counts.items():
-            sizes = self.sizes.get((model, version), {})
+        for (model, served), (good, bad, rows) in self.counts.items():
+            sizes = self.sizes.get((model, served), {})
             executions = sum(sizes.values())
             took = {"count": good, "ns": good * 1000}
             names = ("queue", "compute_input", "compute_infer", "compute_output")
             entries.append(
                 {
                     "name": model,
-                    "version": version,
-                    "last_inference": 0,
+                    "version": served,
+                    "last_inference": 1_700_000_000_000 if rows else 0,
                     "inference_count": rows,
                     "execution_count": executions,
                     "inference_stats": {
-                        "success": took,
+                        "success": {"count": good, "ns": good * 1000 * len(names)},
                         "fail": {"count": bad, "ns": 0},
                         **dict.fromkeys(names, took),
+                        **dict.fromkeys(("cache_hit", "cache_miss"), {"count": 0, "ns": 0}),
                     },
+                    "response_stats": {},
                     "batch_stats": [
-                        {"batch_size": size, "compute_infer": {"count": count, "ns": count}}
+                        {
+                            "batch_size": size,
+                            **dict.fromkeys(names[1:], {"count": count, "ns": count}),
+                        }
                         for size, count in sizes.items()
                     ],
+                    "memory_usage": [],
                 }
             )
-        return {"model_stats": [entry for entry in entries if name in ("", entry["name"])]}
+        return {
+            "model_stats": [
+                entry
+                for entry in entries
+                if name in ("", entry["name"]) and version in ("", entry["version"])
+            ]
+        }
 
     def metrics(self) -> str:
         from pytest_triton.monitor.expected import families_of
@@ -190,6 +202,7 @@ class FakeTriton:
                     "nv_inference_count": rows,
                     "nv_inference_exec_count": sum(self.sizes.get(key, {}).values()),
                     "nv_inference_pending_request_count": 0,
+                    "nv_inference_request_duration_us": 4 * good,
                 }.get(family, good)
                 lines.append(f'{family}{{model="{key[0]}",version="{key[1]}"}} {value}')
         return self.page("\n".join(lines) + "\n")
@@ -219,6 +232,8 @@ class FakeTriton:
         if path == "/v2/models/stats":
             return "statistics", self.statistics()
         if path == "/v2/repository/index":
+            if body and not isinstance(json.loads(body).get("ready", True), bool):
+                raise Refused(500, "attempt to access JSON non-boolean as boolean")
             return "index", [
                 {"name": name, "version": version, "state": "READY"}
                 for name in CONFIGS
@@ -236,7 +251,7 @@ class FakeTriton:
             "": lambda: ("metadata", self.metadata(name)),
             "ready": lambda: ("health", None),
             "config": lambda: ("config", CONFIGS[name]),
-            "stats": lambda: ("statistics", self.statistics(name)),
+            "stats": lambda: ("statistics", self.statistics(name, version)),
             "infer": lambda: self._infer(path, name, version or VERSIONS[name][-1], headers, body),
         }[verb]()
 

@@ -15,7 +15,7 @@ from fake_triton import FakeTriton, fake_triton
 from hostile import GONE, NONSENSE, parts, spoiled
 from in_process import functions, judge
 
-from pytest_triton import counting
+from pytest_triton import counting, tallying
 from pytest_triton.deployment import Deployment
 from pytest_triton.settings import Settings
 
@@ -39,6 +39,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(counting, "SETTLE", 0.05)
     monkeypatch.setattr(counting, "QUIET", 0.01)
+    monkeypatch.setattr(tallying, "PATIENCE", 0.05)
     patient = test_metrics.wait_until
     monkeypatch.setattr(
         test_metrics, "wait_until", lambda check, timeout: patient(check, timeout=0.1)
