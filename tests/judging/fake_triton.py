@@ -164,13 +164,13 @@ class FakeTriton:
                         "success": {"count": good, "ns": good * 1000 * len(names)},
                         "fail": {"count": bad, "ns": 0},
                         **dict.fromkeys(names, took),
-                        **dict.fromkeys(("cache_hit", "cache_miss"), {"count": 0, "ns": 0}),
+                        **{key: {"count": 0, "ns": 0} for key in ("cache_hit", "cache_miss")},
                     },
                     "response_stats": {},
                     "batch_stats": [
                         {
                             "batch_size": size,
-                            **dict.fromkeys(names[1:], {"count": count, "ns": count}),
+                            **{key: {"count": count, "ns": count} for key in names[1:]},
                         }
                         for size, count in sizes.items()
                     ],
