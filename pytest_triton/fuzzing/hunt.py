@@ -38,7 +38,7 @@ from pytest_triton.probe.types import (
 EXAMPLES, SECONDS = 150, 6.0
 #: Seconds for one answer.
 _ANSWER = 10.0
-#: Makes no constants; releases of hypothesis before 6.131 look for none.
+#: Makes no constants.
 _NONE = getattr(providers, "Constants", None)
 Attempt = HttpAttempt | GrpcAttempt
 Way = Literal["http", "grpc"]
