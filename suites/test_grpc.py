@@ -22,7 +22,7 @@ from pytest_triton.probe.protobuf import infer_request
 from pytest_triton.probe_set import ADDSUB
 from pytest_triton.subject import Subject
 
-NOBODY = "pytest_triton_no_such_model"
+NOBODY = "pytest_triton_unknown_model"
 NO_VERSION = "987654321"
 WRONG = "INVALID_ARGUMENT"
 #: Requests on one stream.
