@@ -117,16 +117,17 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
 
 @pytest.fixture(scope="session")
 def slow(collected: dict[str, dict[str, Any]]) -> Callable[..., list[str]]:
-    """Tests of measured clauses and of those that boot servers of their own.
+    """Tests of clauses that are measured, that wait, or that boot servers of their own.
 
-    Left out of a run for speed, but for the clauses that its fault names in ``run``.
+    Left out of a run for speed, but for the clause of its fault, and those named in ``run``.
     """
     clauses = load().clauses
 
     def others(kind: str, wanted: tuple[str, ...] = ()) -> list[str]:
         def left_out(name: str, tests: dict[str, Any]) -> bool:
             boots = tests["boots"] or (tests["probes"] and kind not in ON_THE_WIRE)
-            return (clauses[name].measured or boots) and name not in wanted
+            takes = clauses[name].measured or clauses[name].waits
+            return (takes or boots) and name not in wanted
 
         return [node for name, tests in collected.items() if left_out(name, tests)
                 for node in tests["nodes"]]  # fmt: skip
