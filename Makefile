@@ -32,14 +32,15 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/pytest-triton server install 24.10
 	@$(BIN)/pytest-triton server install 24.07
 	@$(BIN)/pytest-triton server install 23.10
-	@# Each fault is a run of the suites of its own: two at a time. With arguments: one run.
+	@# Each fault is a run of the suites of its own: two at a time, and here a sample that holds
+	@# one of every clause ("make faults" runs all). With arguments: one run.
 	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/python -m pytest $(PYTEST_ARGS); else \
-	    $(BIN)/python -m pytest tests/faults -n 2 && \
+	    $(BIN)/python -m pytest tests/faults -n 2 --faults 4 && \
 	    $(BIN)/python -m pytest --ignore=tests/faults --durations=15; fi
 
 faults: $(VENV)/.installed-dev
 	@$(BIN)/pytest-triton server install $(RELEASE)
-	@$(BIN)/python -m pytest tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests/faults -n 2 $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

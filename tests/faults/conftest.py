@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty.data import DIRECTORY, ON_THE_WIRE
+from faulty.data import DIRECTORY, ON_THE_WIRE, Fault
 from faulty.judge import Judged, judge
 from faulty.wire import Proxy
 
@@ -36,6 +37,37 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=int(os.environ.get(RUNS_VARIABLE, "2")),
         help="how often the healthy subject is judged (default: 2)",
     )
+
+    parser.addoption(
+        "--faults",
+        type=int,
+        default=1,
+        metavar="N",
+        help="the first fault of each clause and every N-th of the others, another one each "
+        "day (default: 1, all of them)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave faults out when a sample was asked for; pytest counts them as deselected."""
+    every = config.getoption("--faults")
+    if every <= 1:
+        return
+    turn = dt.datetime.now(dt.timezone.utc).date().toordinal()
+    seen: set[str] = set()
+    kept, left_out = [], []
+    for item in items:
+        fault = getattr(item, "callspec", None) and item.callspec.params.get("fault")
+        if not isinstance(fault, Fault) or item.path.name != "test_faults.py":
+            kept.append(item)
+            continue
+        first = fault.clause not in seen
+        seen.add(fault.clause)
+        turn += not first
+        (kept if first or turn % every == 0 else left_out).append(item)
+    items[:] = kept
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -44,7 +44,7 @@ def _on_the_wire(
     proxy.rules(list(fault.rule))
     try:
         judged = judge(
-            directory, [*proxy.arguments, *fault.arguments], deselect=slow(fault.kind, (fault.clause, *fault.run))
+            directory, [*proxy.arguments, *fault.arguments], deselect=slow(fault.kind, fault.runs)
         )
     finally:
         told = proxy.rules([])
@@ -72,7 +72,7 @@ def test_repository(
             str(broken),
             *fault.arguments,
         ],
-        deselect=slow(fault.kind, (fault.clause, *fault.run)),
+        deselect=slow(fault.kind, fault.runs),
     )
     _assert(complaints(fault, judged, healthy), judged)
 
@@ -98,7 +98,7 @@ def test_server(
         tmp_path / "run",
         ["--triton-device", "cpu", "--triton-models", fault.models, *fault.arguments],
         environment=environment,
-        deselect=slow(fault.kind, (fault.clause, *fault.run)),
+        deselect=slow(fault.kind, fault.runs),
     )
     found = complaints(fault, judged, healthy)
     if fault.rule:

@@ -63,8 +63,8 @@ class Fault:
     #: it; "after:live" names all that come after that prerequisite, "everything" all.
     companions: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
-    #: Slow clauses (measured, or with a server of their own) that run here; the others are
-    #: deselected.
+    #: Slow clauses (measured, waiting, or with a server of their own) that run here too; others
+    #: than these and its own are deselected.
     run: tuple[str, ...] = ()
     #: --triton-models: fewer models boot faster (repository and server).
     models: str = "*"
@@ -75,6 +75,11 @@ class Fault:
     #: Changes of the repository (kind server: of what is served, not of what is judged).
     edit: tuple[Edit, ...] = ()
     server: ServerFault = field(default_factory=ServerFault)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The clauses that run however slow they are."""
+        return (self.clause, *self.run)
 
     @property
     def may_fail(self) -> set[str]:
