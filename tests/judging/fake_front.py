@@ -83,6 +83,7 @@ def check(name: str, request: Any, tail: bytes) -> list[dict[str, Any]]:
     inputs = request.get("inputs") if isinstance(request, dict) else None
     if not isinstance(inputs, list):
         raise Refused(500, "Unable to parse 'inputs': attempt to access JSON non-array as array")
+    _parameters(request.get("parameters", {}))
     seen: set[str] = set()
     for given in inputs:
         for key in ("name", "shape", "datatype"):
@@ -110,6 +111,13 @@ def check(name: str, request: Any, tail: bytes) -> list[dict[str, Any]]:
     if tail:
         raise Refused(400, f"unexpected additional input data for model '{name}'")
     return inputs
+
+
+def _parameters(parameters: dict[str, Any]) -> None:
+    for key in ("timeout", "priority"):
+        value = parameters.get(key, 0)
+        if type(value) is not int or value < 0:
+            raise Refused(500, f"Unable to parse '{key}': non-unsigned-integer")
 
 
 def _elements(given: dict[str, Any]) -> None:
