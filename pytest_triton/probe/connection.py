@@ -33,8 +33,12 @@ from pytest_triton.probe import transcript
 from pytest_triton.probe.types import ConnectionFailed, HttpAnswer
 
 MAX_BYTES = 256 << 20
-"""Most bytes that one answer may have."""
+"""Most bytes that one answer of inference may have."""
+CONTROL_BYTES = 32 << 20
+"""Most bytes of any other answer: an index of thousands of models has less."""
 _CHUNK = 1 << 18
+#: Ends of the paths whose answers hold tensors.
+_TENSORS = ("/infer", "/generate", "/generate_stream")
 
 
 class _Watchdog:
@@ -203,7 +207,8 @@ class Transport:
                 decode_content=False,
             )
             _scope.current = None
-            yield Exchange(response, self._limit)
+            limit = self._limit if path.endswith(_TENSORS) else min(self._limit, CONTROL_BYTES)
+            yield Exchange(response, limit)
             if time.monotonic() >= scope.deadline:  # a cut connection may read like a plain end
                 raise TimeoutError
             scope.complete = bool(getattr(response, "closed", False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import socketserver
 import ssl
@@ -18,7 +17,8 @@ from pathlib import Path
 
 import pytest
 from fake_triton import fake_triton
-from test_tls import _pair
+
+from pytest_triton.certificates import write_certificates
 
 #: Seconds for one run of the judge on an endpoint that never answers: some ask for themselves.
 LIMIT = 90.0
@@ -169,11 +169,11 @@ def test_it_is_named_and_blocks_the_rest(
     _assert_clear(*told, reason)
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="needs the openssl command")
 @pytest.mark.parametrize(("scheme", "reason"), [("http", "reset"), ("https", "certificate")])
 def test_tls_that_was_not_said_or_not_trusted(tmp_path: Path, scheme: str, reason: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*map(str, _pair(tmp_path)))
+    own = write_certificates(tmp_path / "certificates")
+    context.load_cert_chain(own.server_cert, own.server_key)
 
     def speak(connection: socket.socket) -> None:
         with suppress(OSError), context.wrap_socket(connection, server_side=True) as wrapped:

@@ -1,4 +1,4 @@
-"""Certificates in plain Python: a strict TLS library takes them, each with its own CA alone."""
+"""Certificates of the moment: a strict TLS library takes them, each with its own CA alone."""
 
 from __future__ import annotations
 

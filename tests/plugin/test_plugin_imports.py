@@ -47,7 +47,8 @@ PROCESSES = ("pytest_triton/backends/", "pytest_triton/export/reference/")
 HEAVY = (
     "torch", "numpy", "grpc", "google.protobuf", "tritonclient", "urllib3", "jinja2", "rich",
     "click", "transformers", "prometheus_client", "filelock", "psutil", "jsonschema",
-    "pytest_html", "pytest_docker", "hypothesis", "pytest_triton.criteria", "pytest_triton.launch",
+    "pytest_html", "pytest_docker", "hypothesis", "trustme", "cryptography",
+    "pytest_triton.criteria", "pytest_triton.launch",
     "pytest_triton.probe", "pytest_triton.grade", "pytest_triton.subject",
 )  # fmt: skip
 
