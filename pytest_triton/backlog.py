@@ -118,6 +118,7 @@ def crowd(subject: Subject) -> list[Turn | RequestFailed]:
 
     Raises Inconclusive when none is refused and they did not come while the model was busy.
     """
+    subject.permit(CROWD + 1)
 
     def attempt() -> list[Turn | RequestFailed] | None:
         with ThreadPoolExecutor(CROWD + 1) as pool:
@@ -146,6 +147,7 @@ def timed_out(subject: Subject, protocol: Any = None) -> Turn | RequestFailed:
 
     Raises Inconclusive when it did not have to wait so long.
     """
+    subject.permit(2)
 
     def attempt() -> list[Turn | RequestFailed] | None:
         with ThreadPoolExecutor(1) as pool:
@@ -176,6 +178,7 @@ def overtaking(subject: Subject) -> Overtaking:
 
     Raises Inconclusive when they did not all come while the model was busy.
     """
+    subject.permit(WAITING + 1)
 
     def attempt() -> Overtaking | None:
         with ThreadPoolExecutor(WAITING + 1) as pool:

@@ -6,12 +6,13 @@ import fnmatch
 import json
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.grpc import GrpcProbe
@@ -33,6 +34,8 @@ T = TypeVar("T")
 
 #: First release seen to map errors to HTTP statuses (2.48); 2.39 does not.
 MAPS_ERRORS_SINCE = "24.01"
+#: First release that needs --allow-client-shm=true for regions of clients (read, not tried).
+SHM_BY_FLAG_SINCE = "26.04"
 #: A model that no repository has: to unload it changes nothing.
 NOBODY = "pytest_triton_no_such_model"
 #: What is kept of the calls behind an answer that is asked for once.
@@ -240,6 +243,15 @@ class Observed:
                 ssl_context=self._http_options["ssl_context"],
             )
 
+    def permit(self, in_flight: int) -> None:
+        """NotAssessed where --triton-allow-load allows fewer requests in flight."""
+        allowed = self.settings.allow_load
+        if self.deployment.kind == "endpoint" and allowed and allowed < in_flight:
+            raise NotAssessed(
+                Reason.NEEDS_LOAD,
+                f"needs {in_flight} requests in flight, --triton-allow-load {allowed} allows fewer",
+            )
+
     def has_endpoint(self, name: str) -> bool:
         """Whether a URL is known for ``grpc`` or ``metrics``."""
         return bool(getattr(self.deployment, f"{name}_url"))
@@ -284,20 +296,35 @@ class Observed:
             return False
 
     def _shares_memory(self) -> bool:
-        """Whether a region of this machine can be registered; it is unregistered at once."""
+        """Whether the server can see this machine's /dev/shm, and lets clients use it.
+
+        A server of ours does, so that a refusal is its fault. An endpoint is asked, where that
+        is allowed: only an answer that speaks of another place or of a permission is a no.
+        """
+        if self.deployment.owned:
+            return self.release is None or self.release < SHM_BY_FLAG_SINCE
+        if not self.settings.allow_control:
+            return False
+        return self._takes_regions()
+
+    def _takes_regions(self) -> bool:
         from pytest_triton.probe.regions import SharedRegion
 
-        try:
-            with SharedRegion(64) as region:
-                path = f"/v2/systemsharedmemory/region/{region.name}"
-                body = {"key": region.key, "offset": 0, "byte_size": region.size}
+        with suppress(OSError), SharedRegion(64) as region:
+            path = f"/v2/systemsharedmemory/region/{region.name}"
+            body = {"key": region.key, "offset": 0, "byte_size": region.size}
+            try:
                 answer = self.http.request(
                     "POST", f"{path}/register", body=json.dumps(body).encode()
                 )
-                self.http.request("POST", f"{path}/unregister", body=b"{}")
-        except (OSError, ProbeError):
-            return False
-        return answer.status == 200
+            except ProbeError:
+                return True  # the clauses say what is wrong
+            finally:
+                with suppress(ProbeError):
+                    self.http.request("POST", f"{path}/unregister", body=b"{}")
+            elsewhere = "unable to open" in (answer.error or "").lower()
+            return not elsewhere and answer.status not in (401, 403, 404, 405, 501)
+        return False
 
     def obstacle(self, prerequisite: str) -> str | None:
         """None if the prerequisite holds, else what stands in the way."""

@@ -44,6 +44,7 @@ def total(length: int) -> int:
 
 def one_round(subject: Subject, lengths: Sequence[int]) -> Round:
     """Send one request of each length at the same time. Raises a fault of the subject."""
+    subject.permit(len(lengths))
     barrier = threading.Barrier(len(lengths))
 
     def one(length: int) -> tuple[float, float, InferResult]:

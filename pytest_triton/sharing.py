@@ -203,7 +203,15 @@ class Exchange:
                     f"output {name!r} in the region differs at byte {at} of {len(data)}: "
                     f"{got[at : at + 8].hex()}, without shared memory {data[at : at + 8].hex()}"
                 )
-        return None
+        return self._strayed()
+
+    def _strayed(self) -> str | None:
+        """Where something was written that is no output's place."""
+        whole = bytearray(self.target.read(self.target.size))
+        for place in self.layout.outputs.values():
+            whole[place.offset : place.offset + place.size] = bytes([BLANK]) * place.size
+        strayed = len(whole) - whole.count(BLANK)
+        return f"{strayed} bytes of the region were written beside the outputs" if strayed else None
 
 
 @contextmanager

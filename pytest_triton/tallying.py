@@ -133,6 +133,7 @@ class Together:
 
 def together(subject: Subject, count: int = 4) -> Together:
     """Send requests to the probe model of ragged batches at once. Raises what one of them raises."""
+    subject.permit(count)
     before, batches = statistics(subject, RAGGED)
 
     def ask(length: int) -> int:

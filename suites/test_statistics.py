@@ -27,7 +27,9 @@ def test_fields(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, case in triton_subject.json_samples()[:1]:
         before, _ = statistics(triton_subject, name)
         triton_subject.answer(name, case, request_id="sta-01")
-        settled(triton_subject, name, before, succeed=1)
+        added = settled(triton_subject, name, before, succeed=1)
+        with triton_evidence.case(f"{name}, asked once"):
+            assert added.success >= 1, "the request is not counted"
         for (model, version), entry in entries(triton_subject.http.statistics()).items():
             with triton_evidence.case(f"{model} version {version}"):
                 text = entry_problem(entry, triton_subject.release)

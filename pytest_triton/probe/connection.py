@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import http.client
 import itertools
+import logging
 import socket
 import threading
 import time
@@ -39,6 +40,16 @@ CONTROL_BYTES = 32 << 20
 _CHUNK = 1 << 18
 #: Ends of the paths whose answers hold tensors.
 _TENSORS = ("/infer", "/generate", "/generate_stream")
+
+
+class _Quiet(logging.Filter):
+    """What is wrong with an answer is our message; urllib3 logs a traceback beside it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Failed to parse headers")
+
+
+logging.getLogger("urllib3.connection").addFilter(_Quiet())
 
 
 class _Watchdog:
