@@ -85,6 +85,8 @@ class Case:
     text: str = ""
     shown: str = ""
     why_unrun: str = ""
+    #: The server reads memory that is not the request's: it refuses, or ends.
+    may_crash: bool = False
     looks_wrong: bool = False
     #: Independent defects; None: one if anything is expected, else none.
     defects: int | None = None

@@ -125,6 +125,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.id)
 def test_the_server_does_what_the_case_says(server: Server, case: Case) -> None:
     verdict = server.verdict(case)
+    if case.may_crash and verdict.outcome == "crashes":
+        return
     assert verdict.outcome == case.server, f"{case.about}\n{verdict.reason}"
     assert case.text in verdict.reason
 

@@ -113,7 +113,7 @@ def test_a_hundred_megabytes_leave_their_beginning() -> None:
     body = b"\x00" * size
     with stub_server(says(answer)) as stub, HttpProbe(stub.url) as probe:
         with recording(Transcript()) as transcript:
-            probe.request("GET", "/large", timeout=60)
+            probe.request("GET", "/large/infer", timeout=60)
             tracemalloc.start()
             before, _ = tracemalloc.get_traced_memory()
             for _ in range(40):
