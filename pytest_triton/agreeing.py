@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from pytest_triton.monitor.truth import Look, earlier_life, told
+from pytest_triton.monitor.truth import Look, earlier_life, successes, told
+from pytest_triton.probe.http import wait_until
 from pytest_triton.subject import Subject
 
 #: Seconds that a server gets to bring both up to date.
 PATIENCE = 5.0
 #: Requests that tell a counter which goes on from one that stands still.
 REQUESTS = 3
+#: Looks in a row that have to agree on a server that others use: a request that ends within
+#: one of them hides a small difference.
+IN_A_ROW = 5
 
 
 def disagreeing(subject: Subject) -> list[str]:
@@ -19,13 +24,36 @@ def disagreeing(subject: Subject) -> list[str]:
     What a version's counters kept from before it was loaded anew is no contradiction.
     Raises AssertionError where the statistics leave a ready version out.
     """
-    deadline = time.monotonic() + PATIENCE
-    while (look := _look(subject)).disagreements() and time.monotonic() < deadline:
+    return settled(lambda: _look(subject), lambda look, version: _went_on(subject, look, version))
+
+
+def settled(
+    see: Callable[[], Look],
+    explained: Callable[[Look, tuple[str, str]], bool],
+    patience: float = PATIENCE,
+) -> list[str]:
+    """The contradictions that stay for ``patience`` seconds; one line each, [] for none.
+
+    A look at a server at rest decides; while it works, several in a row have to agree.
+    ``explained`` tells whether a version only has more behind it than its statistics remember.
+    """
+    deadline = time.monotonic() + patience
+    contradictions: list[str] = []
+    agreed = 0
+    while True:
+        look = see()
+        if found := look.disagreements():
+            contradictions, agreed = found, 0
+        else:
+            agreed += 1
+            if look.at_rest() or agreed >= IN_A_ROW:
+                return []
+        if time.monotonic() >= deadline:
+            return contradictions
         versions = look.versions()
-        if versions and all(_went_on(subject, look, version) for version in versions):
+        if versions and all(explained(look, version) for version in versions):
             return []
         time.sleep(0.02)
-    return look.disagreements()
 
 
 def _look(subject: Subject) -> Look:
@@ -43,4 +71,8 @@ def _went_on(subject: Subject, early: Look, version: tuple[str, str]) -> bool:
         return False
     for _ in range(REQUESTS):
         subject.answer(model, subject.case(model), version=number)
+    answered = successes(early.after, version) + REQUESTS
+    # Triton counts a request after it has answered it: a look in between would agree with
+    # counters that are ahead by those that are still to come.
+    wait_until(lambda: successes(subject.http.statistics(), version) >= answered, timeout=PATIENCE)
     return earlier_life(early, _look(subject), version)

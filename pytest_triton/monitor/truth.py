@@ -108,6 +108,10 @@ class Look:
         """As :func:`disagreements`."""
         return disagreements(self.scrape, self.before, self.after)
 
+    def at_rest(self) -> bool:
+        """Whether no request ended between the two readings of the statistics."""
+        return told(self.before) == told(self.after)
+
     def bases(self, version: tuple[str, str]) -> dict[str, tuple[float, float]]:
         """Family -> least and greatest value by which the metrics exceed the statistics."""
         first, last = told(self.before)[version], told(self.after)[version]
@@ -132,6 +136,11 @@ class Look:
         }
 
 
+def successes(statistics: Mapping[str, Any], version: tuple[str, str]) -> float:
+    """The requests that a version has answered. Raises KeyError without it, MalformedAnswer."""
+    return told(statistics)[version].counts["nv_inference_request_success"]
+
+
 def earlier_life(early: Look, late: Look, version: tuple[str, str]) -> bool:
     """Whether metrics exceed the statistics by what the version did before it was loaded anew.
 
@@ -143,8 +152,7 @@ def earlier_life(early: Look, late: Look, version: tuple[str, str]) -> bool:
     one, two = early.bases(version), late.bases(version)
     if any(one[family][1] < two[family][0] or two[family][1] < one[family][0] for family in one):
         return False  # not a constant
-    answered = told(late.before)[version].counts["nv_inference_request_success"]
-    if answered <= told(early.after)[version].counts["nv_inference_request_success"]:
+    if successes(late.before, version) <= successes(early.after, version):
         return False
     base = {family: two[family][1] for family in two}
     requests = base["nv_inference_request_success"] + base["nv_inference_request_failure"]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fake_triton import FakeTriton
 
+from pytest_triton.agreeing import IN_A_ROW, settled
 from pytest_triton.monitor.expected import families_of
 from pytest_triton.monitor.metrics import parse
 from pytest_triton.monitor.truth import Look, disagreements, earlier_life
@@ -166,3 +167,43 @@ def test_a_constant_that_no_requests_explain_is_one(
 def test_without_requests_in_between_nothing_is_known(fake: FakeTriton) -> None:
     look = _look(fake, EARLIER)
     assert not earlier_life(look, look, SCALE)
+
+
+def _never(look: Look, version: tuple[str, str]) -> bool:
+    return False
+
+
+def _while_answering(fake: FakeTriton, ahead: float) -> Look:
+    """A look within which a request ends; the metrics are read before its end."""
+    quiet = _look(fake, {"nv_inference_count": ahead})
+    _answers(fake)
+    return Look(quiet.scrape, quiet.before, fake.statistics())
+
+
+def test_a_request_that_ends_within_a_look_does_not_hide_a_lie(fake: FakeTriton) -> None:
+    looks = [_while_answering(fake, 1) for _ in range(IN_A_ROW - 1)]
+    assert not looks[0].disagreements()
+
+    def see() -> Look:
+        return looks.pop(0) if looks else _look(fake, {"nv_inference_count": 1})
+
+    found = settled(see, _never, patience=0.2)
+    assert len(found) == 1
+    assert found[0].startswith("scale:1 nv_inference_count is 33.0, the statistics say 32")
+
+
+def test_a_server_that_others_use_has_to_agree_several_times(fake: FakeTriton) -> None:
+    seen = []
+
+    def see() -> Look:
+        seen.append(_while_answering(fake, 0))
+        return seen[-1]
+
+    assert settled(see, _never) == []
+    assert len(seen) == IN_A_ROW
+
+
+def test_one_look_at_rest_is_enough(fake: FakeTriton) -> None:
+    looks = [_look(fake, {"nv_inference_count": 1}), _look(fake, {})]
+    assert settled(lambda: looks.pop(0), _never) == []
+    assert not looks
