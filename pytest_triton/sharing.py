@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from pytest_triton.declining import complaint
 from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.cases import InputCase
 from pytest_triton.probe.codec import as_tensor, encode_raw
+from pytest_triton.probe.cuda import CudaRegion
 from pytest_triton.probe.http import wait_until
 from pytest_triton.probe.regions import SharedRegion
 from pytest_triton.probe.shared import (
@@ -58,6 +59,20 @@ def lent(regions: Regions, tag: str, size: int, offset: int = 0) -> Iterator[Sha
             yield region
         finally:
             take_back(regions, region.name)
+
+
+@contextmanager
+def lent_cuda(regions: Regions, tag: str, size: int) -> Iterator[CudaRegion]:
+    """The same with memory of GPU 0. Raises OSError where this process cannot have any."""
+    with CudaRegion(size) as region:
+        region.name = f"{region.name}_{tag}"
+        regions.cuda_register(region.name, region.handle, size)
+        try:
+            yield region
+        finally:
+            regions.cuda_unregister(region.name)
+            if region.name in regions.cuda_status():
+                raise SubjectFault(f"CUDA region {region.name} is registered after the unregister")
 
 
 def take_back(regions: Regions, name: str) -> None:
@@ -127,7 +142,7 @@ class Exchange:
 
     def __init__(
         self, subject: Subject, model: str, layout: Layout, case: InputCase,
-        source: SharedRegion, target: SharedRegion,
+        source: SharedRegion | CudaRegion, target: SharedRegion | CudaRegion,
     ) -> None:  # fmt: skip
         self._subject = subject
         self.model, self.layout, self.source, self.target = model, layout, source, target
@@ -215,8 +230,12 @@ class Exchange:
 
 
 @contextmanager
-def exchange(subject: Subject, model: str, case: InputCase, tag: str) -> Iterator[Exchange]:
+def exchange(
+    subject: Subject, model: str, case: InputCase, tag: str, *, cuda: bool = False
+) -> Iterator[Exchange]:
     """Regions for one request, registered over HTTP; the inputs are written into theirs."""
+    lend: Callable[[Regions, str, int], AbstractContextManager[SharedRegion | CudaRegion]]
+    lend = lent_cuda if cuda else lent
     plain = subject.answer(model, case)
     wanted = {
         name: (kind, list(plain[name].shape), encode_raw(Tensor(plain[name], kind)))
@@ -227,8 +246,8 @@ def exchange(subject: Subject, model: str, case: InputCase, tag: str) -> Iterato
     outputs, target_size = _places({name: len(data) for name, (_, _, data) in wanted.items()}, "")
     regions = HttpRegions(subject.http)
     with (
-        lent(regions, f"{tag}_in", whole) as source,
-        lent(regions, f"{tag}_out", target_size) as target,
+        lend(regions, f"{tag}_in", whole) as source,
+        lend(regions, f"{tag}_out", target_size) as target,
     ):
         for name, blob in blobs.items():
             source.write(blob, inputs[name].offset)

@@ -1,4 +1,4 @@
-"""Stage 03: CUDA shared memory: what is shown, and handles that are refused."""
+"""Stage 03: CUDA shared memory: what is shown, handles that are refused, and inference."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from functools import partial
 
 import pytest
 
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.declining import complaint
 from pytest_triton.evidence import Evidence
-from pytest_triton.probe.shared import HANDLE_BYTES
-from pytest_triton.sharing import both
+from pytest_triton.probe.cuda import HANDLE_BYTES, cuda_trouble
+from pytest_triton.sharing import (
+    both,
+    exchange,
+    lent_cuda,
+    samples,
+    told_by_json,
+    told_by_message,
+)
 from pytest_triton.subject import Subject
 
 SIZE = 64
@@ -17,13 +25,11 @@ SIZE = 64
 
 @pytest.mark.clause("CSH-01")
 def test_cuda_status(triton_adjustable: Subject) -> None:
-    over_http, *others = [one.cuda_status() for one in both(triton_adjustable)]
-    assert isinstance(over_http, list), f"the status is {over_http!r:.80}, not an array"
-    names = sorted(str(e.get("name")) if isinstance(e, dict) else str(e) for e in over_http)
+    over_http, *others = [sorted(one.cuda_status()) for one in both(triton_adjustable)]
     for told in others:
-        assert names == sorted(told), f"HTTP shows {names}, gRPC {sorted(told)}"
+        assert over_http == told, f"HTTP shows {over_http}, gRPC {told}"
     if triton_adjustable.deployment.owned:
-        assert not names, f"nobody registered {', '.join(names)}"
+        assert not over_http, f"nobody registered {', '.join(over_http)}"
 
 
 @pytest.mark.clause("CSH-02")
@@ -38,3 +44,73 @@ def test_bad_handle(triton_adjustable: Subject, triton_evidence: Evidence) -> No
                 assert not text, text
                 assert "csh02" not in str(one.cuda_status()), "it is registered all the same"
     assert triton_adjustable.http.live(), "not live after bad handles"
+
+
+@pytest.fixture
+def cuda() -> None:
+    """Memory of a GPU that the judge can lend."""
+    if trouble := cuda_trouble():
+        raise NotAssessed(Reason.NOT_APPLICABLE, f"the judge has no GPU of its own: {trouble}")
+
+
+@pytest.mark.clause("CSH-03")
+@pytest.mark.usefixtures("cuda")
+def test_cuda_register(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
+    for one in both(triton_adjustable):
+        with triton_evidence.case(one.name):
+            with lent_cuda(one, "csh03", SIZE) as region:
+                wanted = {"name": region.name, "device_id": 0, "byte_size": SIZE}
+                for other in both(triton_adjustable):
+                    told = other.cuda_status().get(region.name)
+                    assert told == wanted, f"{other.name} shows {told}"
+                text = complaint(
+                    triton_adjustable,
+                    partial(one.cuda_register, region.name, region.handle, SIZE),
+                    ("ALREADY_EXISTS",), region.name,
+                )  # fmt: skip
+                assert not text, f"a second registration {text}"
+            for other in both(triton_adjustable):
+                assert region.name not in other.cuda_status(), f"{other.name} shows it afterwards"
+
+
+@pytest.mark.clause("CSH-04")
+@pytest.mark.usefixtures("cuda")
+def test_cuda_infer(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
+    for name, case in samples(triton_adjustable):
+        with (
+            triton_evidence.case(name),
+            exchange(triton_adjustable, name, case, "csh04", cuda=True) as made,
+        ):
+            text = made.problem(told_by_json(made.post("csh-04")))
+            assert not text, text
+    triton_evidence.need("model whose tensors travel as JSON")
+
+
+@pytest.mark.clause("CSH-05")
+@pytest.mark.usefixtures("cuda")
+def test_cuda_infer_grpc(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
+    for name, case in samples(triton_adjustable):
+        with (
+            triton_evidence.case(name),
+            exchange(triton_adjustable, name, case, "csh05", cuda=True) as made,
+        ):
+            text = made.problem(told_by_message(made.call("csh-05")))
+            assert not text, text
+    triton_evidence.need("model whose tensors travel as JSON")
+
+
+@pytest.mark.clause("CSH-06")
+@pytest.mark.usefixtures("cuda")
+def test_cuda_bounds(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
+    for name, case in samples(triton_adjustable)[:1]:
+        with exchange(triton_adjustable, name, case, "csh06", cuda=True) as made:
+            for tensor, region in ((made.an_input, made.source), (made.an_output, made.target)):
+                for offset in (region.size - 1, region.size):
+                    with triton_evidence.case(f"{tensor} from {offset} of {region.size}"):
+                        changed = {tensor: {"shared_memory_offset": offset}}
+                        text = complaint(
+                            triton_adjustable, partial(made.post, "csh-06", changed),
+                            ("INVALID_ARGUMENT",), region.name,
+                        )  # fmt: skip
+                        assert not text, text
+    triton_evidence.need("model whose tensors travel as JSON")

@@ -15,9 +15,6 @@ from pytest_triton.probe.types import HttpAnswer, Inputs, MalformedAnswer, Reque
 if TYPE_CHECKING:
     from pytest_triton.probe.grpc import GrpcProbe
 
-#: Bytes of a cudaIpcMemHandle_t.
-HANDLE_BYTES = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -52,11 +49,14 @@ class Regions(Protocol):
     def unregister(self, region: str = "") -> Any:
         """Unregister a region, or all."""
 
-    def cuda_status(self) -> Any:
-        """The registered regions of CUDA memory, as the protocol lists them."""
+    def cuda_status(self) -> dict[str, dict[str, Any]]:
+        """Name -> name, device_id and byte_size of every region of CUDA memory."""
 
     def cuda_register(self, region: str, handle: bytes, size: int) -> Any:
         """Register memory of device 0 by its handle."""
+
+    def cuda_unregister(self, region: str) -> Any:
+        """Unregister a region of CUDA memory."""
 
 
 def said(answer: HttpAnswer) -> Any:
@@ -73,6 +73,16 @@ def said(answer: HttpAnswer) -> Any:
     raise RequestFailed("http", answer.status, answer.error)
 
 
+def _listed(document: Any) -> dict[str, dict[str, Any]]:
+    """The entries of a status by name. Raises MalformedAnswer."""
+    if not isinstance(document, list):
+        raise MalformedAnswer(f"the status is {document!r:.80}, not an array")
+    for entry in document:
+        if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+            raise MalformedAnswer(f"the status lists {entry!r:.80}, without a name")
+    return {entry["name"]: entry for entry in document}
+
+
 class HttpRegions:
     """Over HTTP."""
 
@@ -86,13 +96,7 @@ class HttpRegions:
 
     def status(self, region: str = "") -> dict[str, dict[str, Any]]:
         path = f"/region/{quote(region, safe='')}/status" if region else "/status"
-        listed = said(self._http.request("GET", f"/v2/systemsharedmemory{path}"))
-        if not isinstance(listed, list):
-            raise MalformedAnswer(f"the status is {listed!r:.80}, not an array")
-        for entry in listed:
-            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
-                raise MalformedAnswer(f"the status lists {entry!r:.80}, without a name")
-        return {entry["name"]: entry for entry in listed}
+        return _listed(said(self._http.request("GET", f"/v2/systemsharedmemory{path}")))
 
     def register(self, region: str, key: str, size: int, offset: int = 0) -> Any:
         return self.register_as(region, {"key": key, "offset": offset, "byte_size": size})
@@ -106,8 +110,8 @@ class HttpRegions:
         path = f"/region/{quote(region, safe='')}/unregister" if region else "/unregister"
         return self._post(f"/v2/systemsharedmemory{path}", {})
 
-    def cuda_status(self) -> Any:
-        return said(self._http.request("GET", "/v2/cudasharedmemory/status"))
+    def cuda_status(self) -> dict[str, dict[str, Any]]:
+        return _listed(said(self._http.request("GET", "/v2/cudasharedmemory/status")))
 
     def cuda_register(self, region: str, handle: bytes, size: int) -> Any:
         import base64
@@ -118,6 +122,9 @@ class HttpRegions:
             "byte_size": size,
         }
         return self._post(f"/v2/cudasharedmemory/region/{quote(region, safe='')}/register", body)
+
+    def cuda_unregister(self, region: str) -> Any:
+        return self._post(f"/v2/cudasharedmemory/region/{quote(region, safe='')}/unregister", {})
 
 
 class GrpcRegions:
@@ -151,11 +158,13 @@ class GrpcRegions:
         request = pb.SystemSharedMemoryUnregisterRequest(name=region)
         return self._grpc.call("SystemSharedMemoryUnregister", request)
 
-    def cuda_status(self) -> Any:
+    def cuda_status(self) -> dict[str, dict[str, Any]]:
         from tritonclient.grpc import service_pb2 as pb
 
+        from pytest_triton.probe.protobuf import to_plain
+
         answer = self._grpc.call("CudaSharedMemoryStatus", pb.CudaSharedMemoryStatusRequest())
-        return list(answer.regions)
+        return {str(name): to_plain(entry) for name, entry in answer.regions.items()}
 
     def cuda_register(self, region: str, handle: bytes, size: int) -> Any:
         from tritonclient.grpc import service_pb2 as pb
@@ -164,6 +173,12 @@ class GrpcRegions:
             name=region, raw_handle=handle, device_id=0, byte_size=size
         )
         return self._grpc.call("CudaSharedMemoryRegister", request)
+
+    def cuda_unregister(self, region: str) -> Any:
+        from tritonclient.grpc import service_pb2 as pb
+
+        request = pb.CudaSharedMemoryUnregisterRequest(name=region)
+        return self._grpc.call("CudaSharedMemoryUnregister", request)
 
 
 def placed_request(

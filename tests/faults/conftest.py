@@ -25,7 +25,7 @@ from pytest_triton.probe_set import SERVER_FLAGS, write_probes
 RUNS_VARIABLE = "TRITON_HEALTHY_RUNS"
 Baseline = Callable[..., Judged]
 #: The fixture of the proxy before the healthy subject of a kind.
-PROXIES = {"wire": "proxy", "probes": "probes_proxy"}
+PROXIES = {"wire": "proxy", "probes": "probes_proxy", "gpu": "gpu_proxy"}
 #: Reference models that stand beside the probe models, as an endpoint's own.
 BESIDE_PROBES = ("mlp", "versioned")
 
@@ -107,6 +107,19 @@ def proxy(healthy_server: Deployment) -> Iterator[Proxy]:
     server = healthy_server
     with Proxy(server.http_url, server.grpc_url, server.metrics_url) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def gpu_proxy(healthy_repository: Path) -> Iterator[Proxy]:
+    """The proxy in front of a healthy server whose models are on a GPU."""
+    from pytest_triton.launch.embedded import ServerSpec, embedded
+    from pytest_triton.launch.machine import gpu_count
+
+    if not gpu_count():
+        pytest.skip("needs a GPU")
+    with embedded(ServerSpec(healthy_repository, device="gpu")) as server:
+        with Proxy(server.http_url, server.grpc_url, server.metrics_url) as proxy:
+            yield proxy
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,13 @@ def test_probes(
     _on_the_wire(fault, probes_proxy, tmp_path, baseline, slow)
 
 
+@pytest.mark.parametrize("fault", _of("gpu"), ids=lambda fault: fault.id)
+def test_gpu(
+    fault: Fault, gpu_proxy: Proxy, tmp_path: Path, baseline: Baseline, slow: Slow
+) -> None:
+    _on_the_wire(fault, gpu_proxy, tmp_path, baseline, slow)
+
+
 def _on_the_wire(
     fault: Fault, proxy: Proxy, directory: Path, baseline: Baseline, slow: Slow
 ) -> None:

@@ -20,9 +20,9 @@ else:
     import tomli as tomllib
 
 DIRECTORY = Path(__file__).resolve().parent.parent
-KINDS = ("wire", "probes", "repository", "server")
-#: Kinds whose subject is an endpoint: a proxy before a healthy server.
-ON_THE_WIRE = ("wire", "probes")
+KINDS = ("wire", "probes", "gpu", "repository", "server")
+#: Kinds whose subject is an endpoint: a proxy before a healthy server; "gpu": on a GPU.
+ON_THE_WIRE = ("wire", "probes", "gpu")
 
 
 @dataclass(frozen=True)
