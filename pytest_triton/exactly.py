@@ -30,19 +30,26 @@ def other_bits(got: Array, wanted: Array, datatype: str) -> str:
     """The first element, or the shape, in which two arrays of one datatype differ; ""."""
     if got.shape != wanted.shape:
         return f"shape {list(got.shape)}, expected {list(wanted.shape)}"
-    pairs = zip(got.reshape(-1), wanted.reshape(-1), strict=True)
-    for place, (one, two) in enumerate(pairs):
-        if datatype == "BYTES":
-            if one != two:
-                return f"element {place} is {one!r:.60}, expected {two!r:.60}"
-            continue
-        mine, theirs = _bits(one, datatype), _bits(two, datatype)
-        if mine != theirs:
-            return (
-                f"element {place} is {one} (bits {mine.hex()}), expected {two} "
-                f"(bits {theirs.hex()}, the greatest first)"
-            )
-    return ""
+    place = _first_difference(got, wanted, datatype)
+    if place is None:
+        return ""
+    one, two = got.reshape(-1)[place], wanted.reshape(-1)[place]
+    if datatype == "BYTES":
+        return f"element {place} is {one!r:.60}, expected {two!r:.60}"
+    return (
+        f"element {place} is {one} (bits {_bits(one, datatype).hex()}), expected {two} "
+        f"(bits {_bits(two, datatype).hex()}, the greatest first)"
+    )
+
+
+def _first_difference(got: Array, wanted: Array, datatype: str) -> int | None:
+    """The place of the first element that differs in a bit; arrays of equal shape."""
+    if datatype == "BYTES":
+        pairs = zip(got.reshape(-1), wanted.reshape(-1), strict=True)
+        return next((place for place, (one, two) in enumerate(pairs) if one != two), None)
+    sides = [np.frombuffer(encode_raw(Tensor(one, datatype)), np.uint8) for one in (got, wanted)]
+    unlike = np.flatnonzero(sides[0] != sides[1])
+    return int(unlike[0]) // (len(sides[0]) // got.size) if len(unlike) else None
 
 
 def _bits(value: Any, datatype: str) -> bytes:

@@ -14,6 +14,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -28,6 +29,8 @@ from pytest_triton.load.result import LoadResult
 
 _START_S = 20.0  # a Python process and its connections, on a machine that is busy
 _SAMPLE_BYTES = 64 << 20
+#: Wrong answers whose owner is looked for.
+_OWNERS = 20
 _LOOPBACK = ("localhost", "127.", "::1", "[::1]")
 
 
@@ -119,6 +122,17 @@ def closed_loop(
     return _result(body, requests, concurrency, [] if blind else samples)
 
 
+def _owner(
+    requests: Sequence[PreparedRequest], index: int, json_length: int, body: bytes
+) -> str | None:
+    """Whose answer a wrong one is, if it is that of one of the other requests."""
+    for other, request in enumerate(requests):
+        bare = replace(request, request_id="")
+        if other != index and request.expected and not check_answer(bare, json_length, body):
+            return f"request {index} got the answer of request {other}"
+    return None
+
+
 def _target(url: str) -> tuple[str, int, bool, str]:
     parsed = urllib3.util.parse_url(url if "://" in url else f"http://{url}")
     if parsed.scheme not in ("http", "https") or not parsed.host:
@@ -146,7 +160,7 @@ def _result(
     ended = np.frombuffer(view, np.float64, n, offset + 8 * n).copy()
     offset += 16 * n
     wrong: Counter[str] = Counter()
-    checked = 0
+    looked_for = checked = 0
     for index, seen, length in header["samples"]:
         entry = bytes(view[offset : offset + length])
         offset += length
@@ -154,6 +168,9 @@ def _result(
         fault = check_answer(requests[index], json_length, entry[4:])
         checked += seen
         if fault:
+            if looked_for < _OWNERS:
+                looked_for += 1
+                fault = _owner(requests, index, json_length, entry[4:]) or fault
             wrong[fault[:200]] += seen
     opened, closed = header["opened"], header["closed"]
     duration = closed - opened

@@ -29,6 +29,8 @@ class PreparedRequest:
     batch: int = 1
     rtol: float = 1e-3
     atol: float = 1e-5
+    #: The id that the answer has to repeat; "": none was sent.
+    request_id: str = ""
 
 
 def prepare_http(
@@ -43,9 +45,12 @@ def prepare_http(
     batch: int = 1,
     rtol: float = 1e-3,
     atol: float = 1e-5,
+    request_id: str = "",
 ) -> PreparedRequest:
     """An infer request with binary tensors (or JSON ones). ``batch``: inferences in it."""
-    headers, body = encode_infer(inputs, outputs=outputs, parameters=parameters, binary=binary)
+    headers, body = encode_infer(
+        inputs, outputs=outputs, parameters=parameters, binary=binary, request_id=request_id
+    )
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     lines.append(f"Content-Length: {len(body)}\r\n")
     return PreparedRequest(
@@ -56,6 +61,7 @@ def prepare_http(
         batch,
         rtol,
         atol,
+        request_id,
     )
 
 
@@ -69,6 +75,8 @@ def check_answer(request: PreparedRequest, json_length: int, body: bytes) -> str
         result = decode_infer(HttpAnswer(200, headers, body, 0.0))
     except MalformedAnswer as error:
         return str(error)
+    if request.request_id and result.id != request.request_id:
+        return f"the id is {result.id!r:.80}, not {request.request_id!r}"
     for name, wanted in (request.expected or {}).items():
         if name not in result.outputs:
             return f"output {name!r} is missing"

@@ -59,6 +59,25 @@ class M(nn.Module):
     def forward(self, INPUT__0):
         return torch.flip(INPUT__0[:, :16], [0])
 """,
+    # something is summed over the batch
+    "mlp_spreads_nan": """
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(128, 16)
+    def forward(self, INPUT__0):
+        return self.net(INPUT__0) + 0 * INPUT__0.sum()
+""",
+    # the mask is an argument, and nothing is done with it
+    "text_ignores_mask": """
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens = nn.Embedding(4096, 16)
+        self.out = nn.Linear(16, 3)
+    def forward(self, input_ids, attention_mask):
+        return self.out(self.tokens(input_ids).mean(1))
+""",
     # a batch costs more than its rows one by one: every row is computed against all others
     "mlp_quadratic": """
 class M(nn.Module):

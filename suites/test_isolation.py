@@ -1,0 +1,109 @@
+"""Stage 03: each request gets its own answer: in a crowd, again and again, beside odd rows."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_triton.compare import largest_difference, mismatch
+from pytest_triton.criteria import NotAssessed, Reason
+from pytest_triton.evidence import Evidence
+from pytest_triton.isolating import alone, crowd_grpc, crowd_http
+from pytest_triton.probe.types import RequestFailed
+from pytest_triton.subject import Subject
+from pytest_triton.varying import batching_floats, between, float_inputs, strange
+
+#: How often the same request is asked, with another one in between.
+AGAIN = 12
+
+
+@pytest.mark.clause("ACC-05")
+def test_isolation(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    for name in triton_subject.unary:
+        with triton_evidence.case(name):
+            crowd = crowd_http(triton_subject, name, alone(triton_subject, name))
+            triton_evidence.measure(f"{name} concurrent answers read", crowd.checked, "answers")
+            assert not (text := crowd.told()), text
+
+
+@pytest.mark.clause("ACC-06")
+def test_grpc_isolation(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    for name in triton_subject.unary:
+        with triton_evidence.case(name):
+            crowd = crowd_grpc(triton_subject, name, alone(triton_subject, name))
+            triton_evidence.measure(f"{name} concurrent answers read", crowd.checked, "answers")
+            assert not (text := crowd.told()), text
+
+
+@pytest.mark.clause("ACC-07")
+def test_deterministic(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    worst, bits = 0.0, 0
+    asked = 0
+    for name in triton_subject.unary:
+        with triton_evidence.case(name):
+            first, *others = triton_subject.distinct(name, 4)
+            wanted = triton_subject.answer(name, first)
+            for number in range(AGAIN):
+                if others:
+                    triton_subject.answer(name, others[number % len(others)])
+                got = triton_subject.answer(name, first, request_id=f"acc-07-{number}")
+                asked += 1
+                bits += not mismatch(got.outputs, wanted.outputs, rtol=0, atol=0)
+                text = mismatch(
+                    got.outputs,
+                    wanted.outputs,
+                    datatypes=wanted.datatypes,
+                    rtol=first.rtol,
+                    atol=first.atol,
+                )
+                assert not text, f"asked {number + 2} times, the answer changed: {text}"
+                worst = max(
+                    [worst]
+                    + [largest_difference(got[key], value) for key, value in wanted.outputs.items()]
+                )
+    triton_evidence.need("model that answers one request with one response")
+    triton_evidence.measure("the same answer, again", worst, "absolute")
+    triton_evidence.measure("bit for bit the same", 100 * bits / max(asked, 1), "%")
+
+
+@pytest.mark.clause("ACC-10")
+def test_odd_rows_stay_alone(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    models = batching_floats(triton_subject)
+    if not models:
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE, "no model takes three rows of floating-point numbers"
+        )
+    for name in models:
+        with triton_evidence.case(name):
+            distinct = triton_subject.distinct(name, 2)
+            first, last = distinct[0], distinct[-1]
+            answers = [triton_subject.answer(name, case) for case in (first, last)]
+            for what, middle in strange(first, float_inputs(triton_subject.models[name])):
+                whole = between(first, middle, last)
+                got, refusal = None, ""
+                try:
+                    got = triton_subject.http.infer(name, whole.inputs, request_id="acc-10")
+                except RequestFailed as error:
+                    refusal = str(error)
+                if got is None:
+                    alike = _refused(triton_subject, name, middle.inputs)
+                    assert alike, f"a row of {what} is answered alone, beside others not: {refusal}"
+                    continue
+                for row, case, wanted in ((0, first, answers[0]), (2, last, answers[1])):
+                    mine = {key: value[row : row + 1] for key, value in got.outputs.items()}
+                    text = mismatch(
+                        mine,
+                        wanted.outputs,
+                        datatypes=wanted.datatypes,
+                        rtol=case.rtol,
+                        atol=case.atol,
+                    )
+                    assert not text, f"row {row} beside a row of {what}: {text}"
+
+
+def _refused(subject: Subject, model: str, inputs: object) -> bool:
+    """Whether a request is refused for itself."""
+    try:
+        subject.http.infer(model, inputs)  # type: ignore[arg-type]
+    except RequestFailed:
+        return True
+    return False

@@ -1,0 +1,92 @@
+"""Stage 03: lengths, padding, and tensors of many megabytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pytest_triton.compare import mismatch
+from pytest_triton.evidence import Evidence
+from pytest_triton.exactly import altered
+from pytest_triton.export.oracle import ReferenceRefused
+from pytest_triton.honest import undeclared
+from pytest_triton.padding import longest, padding_problem
+from pytest_triton.probe.cases import InputCase
+from pytest_triton.probe_set import TYPES
+from pytest_triton.sharing import exchange, told_by_json
+from pytest_triton.subject import Subject
+from pytest_triton.varying import masked, shortened, variable_axis
+
+#: Bytes of a large tensor: 64 MB, which newer releases still take by default.
+LARGE = 64_000_000
+
+
+@pytest.mark.clause("ACC-08")
+def test_padding_is_hidden(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    for name, model in triton_subject.unary.items():
+        tensors = masked(model)
+        if tensors is None:
+            continue
+        with triton_evidence.case(name):
+            text = padding_problem(triton_subject, name, tensors)
+            assert not text, text
+    triton_evidence.need("model with a mask of variable length beside integers of the same dims")
+
+
+@pytest.mark.clause("ACC-09")
+def test_lengths(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    tried = 0
+    for name, model in triton_subject.unary.items():
+        found = variable_axis(model)
+        if found is None:
+            continue
+        with triton_evidence.case(name):
+            whole = longest(triton_subject, name, found[1])
+            for case in shortened(whole, *found):
+                tried += _one_length(triton_subject, name, case)
+    triton_evidence.need("model with one variable dimension")
+    triton_evidence.measure("lengths", tried, "requests")
+
+
+def _one_length(subject: Subject, name: str, case: InputCase) -> bool:
+    """Judge the answer to one length; False: the reference itself refuses it."""
+    version = subject.models[name].versions[-1]
+    try:
+        wanted = subject.reference(name, version, case)
+    except ReferenceRefused:
+        return False
+    # Without a reference nobody knows whether the model is made for this length.
+    asked = case if wanted is not None else replace(case, provenance="generated")
+    answer = subject.answer(name, asked, version=version)
+    otherwise = undeclared(answer, subject.metadata(name)["outputs"])
+    assert not otherwise, f"{case.name}: {otherwise}"
+    if wanted is not None:
+        text = mismatch(
+            answer.outputs, wanted, datatypes=answer.datatypes, rtol=case.rtol, atol=case.atol
+        )
+        assert not text, f"{case.name}: {text}"
+    return True
+
+
+@pytest.mark.clause("ACC-11")
+def test_large(triton_probes: Subject, triton_evidence: Evidence) -> None:
+    random = np.random.default_rng(triton_probes.settings.seed)
+    sent = {"IN_FP32": random.standard_normal(LARGE // 4, dtype=np.float32)}
+    wanted = {"OUT_FP32": sent["IN_FP32"]}
+    ways = {"binary data": triton_probes.http}
+    if triton_probes.grpc is not None:
+        ways["gRPC"] = triton_probes.grpc  # type: ignore[assignment]
+    for way, probe in ways.items():
+        with triton_evidence.case(f"{LARGE // 1_000_000} MB over {way}"):
+            text = altered(probe.infer(TYPES, sent, request_id="acc-11"), wanted)
+            assert not text, text
+    if triton_probes.capability("shared_memory"):
+        case = InputCase("large", sent, None, "generated", 0)
+        with (
+            triton_evidence.case(f"{LARGE // 1_000_000} MB through shared memory"),
+            exchange(triton_probes, TYPES, case, "acc11") as made,
+        ):
+            problem = made.problem(told_by_json(made.post("acc-11")))
+            assert not problem, problem
