@@ -14,6 +14,7 @@ BENCHMARKS = (
     ("functional.py", ()),
     ("lint.py", ()),
     ("protocol.py", ()),
+    ("isolation.py", ()),
 )
 #: Seconds for one of them.
 TIMEOUT = 1800
