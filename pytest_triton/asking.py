@@ -52,7 +52,7 @@ def post_json(
     answer = subject.post(f"{model_path(model)}/infer", request)
     if answer.status != 200:
         subject.excuse(model, case, str(answer.error))
-        raise RequestFailed("http", answer.status, answer.error or answer.text[:400])
+        raise answer.failure
     document = answer.json()
     if not isinstance(document, dict):
         raise MalformedAnswer(f"the answer is no JSON object: {answer.text[:80]!r}")

@@ -19,7 +19,6 @@ from pytest_triton.probe.types import (
     InferResult,
     Inputs,
     MalformedAnswer,
-    RequestFailed,
 )
 from pytest_triton.subject import Subject
 
@@ -103,7 +102,7 @@ def result_of(subject: Subject, model: str, case: InputCase, answer: HttpAnswer)
     """The outputs of an answer that has to be 200; what generated inputs provoke is NotAssessed."""
     if answer.status != 200:
         subject.excuse(model, case, str(answer.error))
-        raise RequestFailed("http", answer.status, answer.error or answer.text[:400])
+        raise answer.failure
     return decode_infer(answer)
 
 

@@ -18,6 +18,10 @@ def declined(status: int | str, call: Callable[..., object], *args: Any, **keywo
         call(*args, **keywords)
     except RequestFailed as error:
         _check(error.status, error.message, (status,))
+        if not error.readable:
+            raise SubjectFault(
+                f"the body is no JSON with 'error': {error.message!r:.400}"
+            ) from None
         return error.message
     raise SubjectFault(f"the request is answered, expected {status}")
 
@@ -27,9 +31,11 @@ def reason(answer: HttpAnswer, *statuses: int) -> str:
 
     Raises SubjectFault when it has another one, or no JSON with ``error``.
     """
-    _check(answer.status, answer.text, statuses)
+    _check(answer.status, answer.text, statuses, answer.speaker)
     if not answer.error:
-        raise SubjectFault(f"the body is no JSON with 'error': {answer.text[:200]!r}")
+        raise SubjectFault(
+            f"the body is no JSON with 'error': {answer.text[:200]!r}{answer.speaker}"
+        )
     return answer.error
 
 
@@ -40,11 +46,15 @@ def says(text: str, *words: object) -> None:
             raise SubjectFault(f"the error does not say {word!r}: {text[:300]!r}")
 
 
-def _check(status: int | str, text: str, statuses: tuple[int | str, ...]) -> None:
+def _check(
+    status: int | str, text: str, statuses: tuple[int | str, ...], speaker: str = ""
+) -> None:
     if status not in statuses:
-        raise SubjectFault(f"answers {status} ({text[:200]!r}), expected {_either(statuses)}")
+        raise SubjectFault(
+            f"answers {status} ({text[:200]!r}), expected {_either(statuses)}{speaker}"
+        )
     if not text:
-        raise SubjectFault(f"answers {status} without a reason")
+        raise SubjectFault(f"answers {status} without a reason{speaker}")
 
 
 def _either(statuses: tuple[int | str, ...]) -> str:

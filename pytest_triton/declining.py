@@ -36,6 +36,8 @@ def complaint(
         if error.status not in allowed:
             wanted = " or ".join(str(status) for status in dict.fromkeys(allowed))
             return f"is refused with {error}, expected {wanted}"
+        if not error.readable:
+            return f"is refused without JSON 'error': {error!s:.400}"
         missing = [
             word for word in words if not any(one in error.message for one in word.split("|"))
         ]

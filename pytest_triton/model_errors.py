@@ -67,10 +67,12 @@ def http_refusal(
     if answer.status not in allowed:
         raise AssertionError(
             f"over HTTP: answers {answer.status} ({answer.text[:200]!r}), "
-            f"expected {' or '.join(map(str, allowed))}"
+            f"expected {' or '.join(map(str, allowed))}{answer.speaker}"
         )
     if not answer.error:
-        raise AssertionError(f"over HTTP: the body is no JSON with 'error': {answer.text[:200]!r}")
+        raise AssertionError(
+            f"over HTTP: the body is no JSON with 'error': {answer.text[:200]!r}{answer.speaker}"
+        )
     return answer.error
 
 

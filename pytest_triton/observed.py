@@ -349,7 +349,10 @@ class Observed:
 
     def _answers(self) -> str | None:
         try:
-            return None if self.http.live() else "the server is not live on HTTP"
+            answer = self.http.request("GET", "/v2/health/live")
+            if answer.status == 200:
+                return None
+            return f"the server is not live on HTTP: {answer.status}{answer.speaker}"
         except ProbeError as error:
             return f"the server does not answer on HTTP: {error}"
 

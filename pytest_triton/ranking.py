@@ -11,7 +11,7 @@ import numpy as np
 from pytest_triton.asking import parse_class
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.message import decode_infer
-from pytest_triton.probe.types import InferResult, MalformedAnswer, RequestFailed
+from pytest_triton.probe.types import InferResult, MalformedAnswer
 from pytest_triton.probe_set import CLASSES, DATA
 from pytest_triton.subject import Subject
 
@@ -84,5 +84,5 @@ def count_zero(subject: Subject, values: np.ndarray[Any, Any], *, binary: bool) 
     body = {"id": "cls-03", "inputs": inputs, "outputs": [{"name": LABELLED, "parameters": wanted}]}
     answer = subject.post(f"{model_path(CLASSES)}/infer", body)
     if answer.status != 200:
-        raise RequestFailed("http", answer.status, answer.error or answer.text[:400])
+        raise answer.failure
     return decode_infer(answer)

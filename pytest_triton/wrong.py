@@ -31,9 +31,12 @@ def reason_of(answer: HttpAnswer, *statuses: int) -> str:
         wanted = " or ".join(map(str, statuses))
         raise SubjectFault(
             f"answers {answer.status} ({answer.text[:200]!r}), expected {wanted} with a reason"
+            f"{answer.speaker}"
         )
     if not answer.error:
-        raise SubjectFault(f"the body is no JSON with 'error': {answer.text[:200]!r}")
+        raise SubjectFault(
+            f"the body is no JSON with 'error': {answer.text[:200]!r}{answer.speaker}"
+        )
     return _ID.sub("", answer.error)
 
 

@@ -75,11 +75,11 @@ def test_errors_are_json(triton_subject: Subject, triton_evidence: Evidence) -> 
     ):
         with triton_evidence.case(f"{verb} {place}"):
             answer = triton_subject.http.request(verb, place, body=body)
-            assert answer.status >= 400, f"answers {answer.status}"
+            assert answer.status >= 400, f"answers {answer.status}{answer.speaker}"
             document = answer.json()
             assert isinstance(document, dict), f"the body is {document!r:.80}, not an object"
             error = document.get("error")
-            assert isinstance(error, str), f"'error' is {error!r:.80}, not a text"
+            assert isinstance(error, str), f"'error' is {error!r:.80}, not a text{answer.speaker}"
             assert error.strip(), "'error' is empty"
 
 

@@ -41,7 +41,9 @@ def test_generate_stream(triton_probes: Subject, triton_evidence: Evidence) -> N
         with triton_evidence.case(f"COUNT {count}"):
             request = {"text_input": "gen-02", "COUNT": count}
             answer = _post(triton_probes, STREAM, "generate_stream", request)
-            assert answer.status == 200, f"answers {answer.status}: {answer.text[:200]}"
+            assert answer.status == 200, (
+                f"answers {answer.status}: {answer.text[:200]}{answer.speaker}"
+            )
             kind = answer.headers.get("content-type", "")
             assert kind.startswith(EVENTS), f"the content type is {kind!r}"
             found = [
@@ -79,7 +81,7 @@ def test_not_one_response(triton_probes: Subject, triton_evidence: Evidence) -> 
         with triton_evidence.case(f"COUNT {count}"):
             request = {"text_input": "gen-05", "COUNT": count}
             answer = _post(triton_probes, STREAM, "generate", request)
-            assert answer.error, f"no JSON with 'error': {answer.text[:200]!r}"
+            assert answer.error, f"no JSON with 'error': {answer.text[:200]!r}{answer.speaker}"
             says(answer.error, "response")
             assert "text_output" not in answer.text, f"an error with an output: {answer.text!r}"
 
@@ -88,7 +90,7 @@ def test_not_one_response(triton_probes: Subject, triton_evidence: Evidence) -> 
 def test_empty_stream(triton_probes: Subject) -> None:
     request = {"text_input": "gen-06", "COUNT": 0}
     answer = _post(triton_probes, STREAM, "generate_stream", request)
-    assert answer.status == 200, f"answers {answer.status}: {answer.text[:200]}"
+    assert answer.status == 200, f"answers {answer.status}: {answer.text[:200]}{answer.speaker}"
     kind = answer.headers.get("content-type", "")
     assert kind.startswith(EVENTS), f"the content type is {kind!r}"
     found = events(answer.body)
@@ -124,7 +126,9 @@ def test_id(triton_probes: Subject, triton_evidence: Evidence) -> None:
     for endpoint in ENDPOINTS:
         with triton_evidence.case(endpoint):
             answer = _post(triton_probes, STREAM, endpoint, request)
-            assert answer.status == 200, f"answers {answer.status}: {answer.text[:200]}"
+            assert answer.status == 200, (
+                f"answers {answer.status}: {answer.text[:200]}{answer.speaker}"
+            )
             found = [answer.json()] if endpoint == "generate" else events(answer.body)
             ids = [one.get("id") if isinstance(one, dict) else None for one in found]
             assert ids == [request["id"]], f"ids {ids}, sent {request['id']!r}"

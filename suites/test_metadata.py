@@ -18,6 +18,7 @@ from pytest_triton.served import (
     well_formed_tensors,
 )
 from pytest_triton.subject import Subject
+from pytest_triton.wrong import reason_of
 
 NOBODY = "pytest_triton_no_such_model"
 NO_VERSION = "987654"
@@ -71,12 +72,14 @@ def test_version_policy(triton_subject: Subject, triton_evidence: Evidence) -> N
 def test_unknown_model(triton_subject: Subject, what: str) -> None:
     expected = triton_subject.error_status(404)
     answer = triton_subject.http.request("GET", model_path(NOBODY) + what)
-    assert answer.status == expected, f"an unknown model answers {answer.status}"
-    assert NOBODY in (answer.error or ""), f"the error does not name the model: {answer.text!r}"
+    assert answer.status == expected, f"an unknown model answers {answer.status}{answer.speaker}"
+    reason = reason_of(answer, expected)
+    assert NOBODY in reason, f"the error does not name the model: {reason!r}"
     known = next(iter(triton_subject.models))
     answer = triton_subject.http.request("GET", model_path(known, NO_VERSION) + what)
-    assert answer.status == expected, f"an unknown version answers {answer.status}"
-    assert known in (answer.error or ""), f"the error does not name the model: {answer.text!r}"
+    assert answer.status == expected, f"an unknown version answers {answer.status}{answer.speaker}"
+    reason = reason_of(answer, expected)
+    assert known in reason, f"the error does not name the model: {reason!r}"
 
 
 @pytest.mark.clause("MET-07")

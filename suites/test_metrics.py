@@ -22,7 +22,7 @@ GOOD, BAD = 20, 7
 @pytest.mark.clause("MTR-01")
 def test_text(triton_subject: Subject) -> None:
     page = triton_subject.metrics_page()
-    assert page.status == 200, f"GET /metrics answers {page.status}"
+    assert page.status == 200, f"GET /metrics answers {page.status}{page.speaker}"
     kind = page.headers.get("content-type", "")
     assert kind.startswith("text/plain"), f"content type {kind!r}"
     scrape = triton_subject.scrape()

@@ -15,6 +15,7 @@ from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import InferResult
 from pytest_triton.probe_set import ECHO
 from pytest_triton.subject import Subject
+from pytest_triton.wrong import reason_of
 
 TEXT = {"text_input": bytes_array([b"par"], (1,))}
 
@@ -52,9 +53,7 @@ def test_no_such_type(triton_probes: Subject, triton_evidence: Evidence) -> None
         with triton_evidence.case(json.dumps(value)):
             document = {"inputs": [tensor], "parameters": {"par_refused": value}}
             answer = triton_probes.post(f"{model_path(ECHO)}/infer", document)
-            assert answer.status == 400, f"answers {answer.status} ({answer.text[:200]!r})"
-            reason = answer.error
-            assert reason, f"the body is no JSON with 'error': {answer.text[:200]!r}"
+            reason = reason_of(answer, 400)
             assert "par_refused" in reason, f"the error does not name the parameter: {reason!r}"
 
 
@@ -65,8 +64,7 @@ def test_reserved(triton_probes: Subject, triton_evidence: Evidence) -> None:
         tensor = {"name": "text_input", "shape": [1], "datatype": "BYTES", "data": ["par-03"]}
         document = {"inputs": [tensor], "parameters": asked}
         answer = triton_probes.post(f"{model_path(ECHO)}/infer", document)
-        assert answer.status == 400, f"answers {answer.status} ({answer.text[:200]!r})"
-        reason = answer.error or ""
+        reason = reason_of(answer, 400)
         assert "triton_" in reason, f"the error does not name the reserved keys: {reason!r}"
     with triton_evidence.case("gRPC"):
         reason = grpc_refusal(triton_probes, ECHO, TEXT, "INVALID_ARGUMENT", parameters=asked)

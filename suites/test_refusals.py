@@ -9,27 +9,17 @@ from pytest_triton.compare import mismatch
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.evidence import Evidence
 from pytest_triton.probe.http import model_path
-from pytest_triton.probe.types import HttpAnswer
 from pytest_triton.subject import Subject
+from pytest_triton.wrong import reason_of
 
 NOBODY = "pytest_triton_no_such_model"
-
-
-def _reason(answer: HttpAnswer, *statuses: int) -> str:
-    """The error text of an answer that has to have one of the statuses."""
-    assert answer.status in statuses, (
-        f"answers {answer.status} ({answer.text[:200]!r}), expected {' or '.join(map(str, statuses))}"
-    )
-    reason = answer.error
-    assert reason, f"the body is no JSON with 'error': {answer.text[:200]!r}"
-    return reason
 
 
 @pytest.mark.clause("INF-07")
 def test_unknown_model(triton_subject: Subject) -> None:
     body = {"inputs": [{"name": "x", "shape": [1], "datatype": "INT32", "data": [1]}]}
     path = f"{model_path(NOBODY)}/infer"
-    reason = _reason(triton_subject.post(path, body), triton_subject.error_status(404))
+    reason = reason_of(triton_subject.post(path, body), triton_subject.error_status(404))
     assert NOBODY in reason, f"the error does not name the model: {reason!r}"
 
 
@@ -40,7 +30,7 @@ def test_malformed_json(triton_subject: Subject, triton_evidence: Evidence) -> N
             answer = triton_subject.http.request(
                 "POST", f"{model_path(name)}/infer", body=b'{"inputs": [', headers={}
             )
-            reason = _reason(answer, 400, 500)
+            reason = reason_of(answer, 400, 500)
             assert "parse" in reason.lower(), f"the error does not say what is wrong: {reason!r}"
 
 
@@ -51,7 +41,9 @@ def test_missing_inputs(triton_subject: Subject, triton_evidence: Evidence) -> N
         if not required:  # a request without inputs is a right one
             continue
         with triton_evidence.case(name):
-            reason = _reason(triton_subject.post(f"{model_path(name)}/infer", {"inputs": []}), 400)
+            reason = reason_of(
+                triton_subject.post(f"{model_path(name)}/infer", {"inputs": []}), 400
+            )
             assert "0 inputs" in reason, f"the error does not count the inputs: {reason!r}"
             assert name in reason, f"the error does not name the model: {reason!r}"
             assert str(required) in reason, f"{required} are required, the error says {reason!r}"
@@ -71,7 +63,7 @@ def test_wrong_datatype(triton_subject: Subject, triton_evidence: Evidence) -> N
             for dim in tensor["shape"]:
                 count *= dim
             tensor["data"] = [0] * count
-            reason = _reason(triton_subject.post(f"{model_path(name)}/infer", request), 400)
+            reason = reason_of(triton_subject.post(f"{model_path(name)}/infer", request), 400)
             for word in (tensor["name"], wrong, right):
                 assert word in reason, f"the error does not say {word!r}: {reason!r}"
 
@@ -85,7 +77,7 @@ def test_wrong_shape(triton_subject: Subject, triton_evidence: Evidence) -> None
                 raise NotAssessed(Reason.NO_INPUTS, "the model has no input")
             tensor = request["inputs"][0]
             tensor["shape"] = [*tensor["shape"], 1]
-            reason = _reason(triton_subject.post(f"{model_path(name)}/infer", request), 400)
+            reason = reason_of(triton_subject.post(f"{model_path(name)}/infer", request), 400)
             assert tensor["name"] in reason or "batch" in reason, (
                 f"the error names neither the input nor the batch: {reason!r}"
             )
@@ -106,7 +98,7 @@ def test_batch_too_large(triton_subject: Subject, triton_evidence: Evidence) -> 
                     Reason.NO_INPUTS, f"a batch above {model.max_batch_size} is too large to send"
                 )
             case = triton_subject.case(name, batch=model.max_batch_size + 1)
-            reason = _reason(triton_subject.http_infer(name, case), 400)
+            reason = reason_of(triton_subject.http_infer(name, case), 400)
             assert str(model.max_batch_size) in reason, f"the error hides the limit: {reason!r}"
             assert name in reason, f"the error does not name the model: {reason!r}"
     triton_evidence.need("batching model that answers one request with one response")
@@ -117,7 +109,7 @@ def test_unknown_output(triton_subject: Subject, triton_evidence: Evidence) -> N
     for name, case in triton_subject.unary_cases():
         with triton_evidence.case(name):
             answer = triton_subject.http_infer(name, case, outputs=["no_such_output"])
-            reason = _reason(answer, 400)
+            reason = reason_of(answer, 400)
             assert "no_such_output" in reason, f"the error does not name the output: {reason!r}"
 
 

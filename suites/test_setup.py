@@ -60,7 +60,7 @@ def test_grpc(triton_subject: Subject) -> None:
 @pytest.mark.clause("SET-03")
 def test_metrics_port(triton_subject: Subject) -> None:
     answer = triton_subject.metrics_page()
-    assert answer.status == 200, f"GET /metrics answers {answer.status}"
+    assert answer.status == 200, f"GET /metrics answers {answer.status}{answer.speaker}"
     assert answer.text.strip(), "the metrics page is empty"
 
 
@@ -88,7 +88,9 @@ def test_sigterm(
 @pytest.mark.clause("HLT-01")
 def test_live(triton_subject: Subject) -> None:
     answer = triton_subject.http.request("GET", "/v2/health/live")
-    assert answer.status == 200, f"GET /v2/health/live answers {answer.status}: {answer.text}"
+    assert answer.status == 200, (
+        f"GET /v2/health/live answers {answer.status}: {answer.text}{answer.speaker}"
+    )
 
 
 @pytest.mark.clause("HLT-02")

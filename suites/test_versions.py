@@ -93,9 +93,11 @@ def test_unserved_version(triton_subject: Subject, triton_evidence: Evidence) ->
             for version in (NO_VERSION, *triton_subject.withheld(name)):
                 answer = triton_subject.http_infer(name, case, version=version)
                 expected = triton_subject.error_status(404)
-                assert answer.status == expected, f"version {version} answers {answer.status}"
+                assert answer.status == expected, (
+                    f"version {version} answers {answer.status}{answer.speaker}"
+                )
                 assert name in (answer.error or ""), (
-                    f"no reason for version {version}: {answer.text}"
+                    f"no reason for version {version}: {answer.text[:200]!r}{answer.speaker}"
                 )
 
 

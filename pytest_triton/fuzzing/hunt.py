@@ -167,7 +167,9 @@ class _Hunt:
             return decode_infer(told)
         reason = told.error
         if reason is None or not 400 <= told.status < 600:
-            raise MalformedAnswer(f"{told.status} without a JSON 'error': {told.text[:200]!r}")
+            raise MalformedAnswer(
+                f"{told.status} without a JSON 'error': {told.text[:200]!r}{told.speaker}"
+            )
         raise RequestFailed("http", told.status, reason)
 
     @staticmethod

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_triton.probe.connection import Transport
-from pytest_triton.probe.types import MalformedAnswer, RequestFailed
+from pytest_triton.probe.types import MalformedAnswer
 
 MAX_SCRAPE_BYTES = 64 << 20
 _TYPES = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
@@ -158,7 +158,7 @@ def scrape(
     finally:
         transport.close()
     if answer.status != 200:
-        raise RequestFailed("http", answer.status, answer.text[:400])
+        raise answer.failure
     try:
         text = answer.body.decode("utf-8")
     except UnicodeDecodeError as error:

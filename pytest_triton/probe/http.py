@@ -248,7 +248,7 @@ class HttpProbe:
 
 def _raise_for_status(answer: HttpAnswer) -> None:
     if answer.status != 200:
-        raise RequestFailed("http", answer.status, answer.error or answer.text[:400])
+        raise answer.failure
 
 
 def _object(document: Any) -> dict[str, Any]:

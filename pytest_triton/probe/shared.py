@@ -69,6 +69,7 @@ def said(answer: HttpAnswer) -> Any:
     if answer.error is None:
         raise MalformedAnswer(
             f"status {answer.status} comes without JSON 'error': {answer.text[:120]!r}"
+            f"{answer.speaker}"
         )
     raise RequestFailed("http", answer.status, answer.error)
 

@@ -13,6 +13,8 @@ from pytest_triton.errors import SubjectFault
 
 LOAD_TIMEOUT = 120.0
 """Seconds that loading a model may take: a first import of torch is in it, twice."""
+#: Bytes of a body in which a page of HTML says that it is one.
+_START = 1000
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -25,14 +27,23 @@ class RequestFailed(ProbeError):
     """The server answered, and its answer is an error.
 
     ``status`` is the HTTP status (an int) or the name of the gRPC status ("NOT_FOUND");
-    it is "" for an error inside a gRPC stream, which carries only a text.
+    it is "" for an error inside a gRPC stream, which carries only a text. ``readable`` is
+    false where an answer over HTTP has no JSON with ``error``: ``message`` is its body then.
     """
 
-    def __init__(self, protocol: Literal["http", "grpc"], status: int | str, message: str) -> None:
+    def __init__(
+        self,
+        protocol: Literal["http", "grpc"],
+        status: int | str,
+        message: str,
+        *,
+        readable: bool = True,
+    ) -> None:
         super().__init__(protocol, status, message)
         self.protocol = protocol
         self.status = status
         self.message = message
+        self.readable = readable
 
     def __str__(self) -> str:
         return f"{self.protocol} {self.status}: {self.message}"
@@ -86,15 +97,49 @@ class HttpAnswer:
         """The body for people to read; bytes that are not UTF-8 are replaced."""
         return self.body.decode("utf-8", "replace")
 
+    @property
+    def speaker(self) -> str:
+        """Who speaks in Triton's place, in brackets for the end of a message; "" if nobody does.
+
+        Triton writes JSON and names itself in no header; a gateway with answers of its own
+        does not.
+        """
+        start = self.body[:_START].lstrip().lower()
+        page = start.startswith(b"<") and (b"<html" in start or b"<!doctype html" in start)
+        named = ", ".join(
+            f"{name}: {''.join(c if c.isprintable() else '?' for c in self.headers[name][:80])}"
+            for name in ("server", "via")
+            if self.headers.get(name)
+        )
+        if page:
+            told = "an HTML page: another server answers in Triton's place"
+        elif named and self.error is None:
+            told = "no error of Triton's: a gateway may answer in its place"
+        else:
+            told = "through a gateway" if named else ""
+        return f" ({'; '.join(filter(None, (told, named)))})" if told else ""
+
+    @property
+    def failure(self) -> RequestFailed:
+        """The error that an answer with another status than 200 is."""
+        error = self.error
+        if error:
+            return RequestFailed("http", self.status, error)
+        text = f"{self.text[:400]}{self.speaker}"
+        return RequestFailed("http", self.status, text, readable=False)
+
     def json(self) -> Any:
         """The parsed body. Raises MalformedAnswer when it is not JSON in UTF-8."""
-        return parse_json(self.body)
+        try:
+            return parse_json(self.body)
+        except MalformedAnswer as error:
+            raise MalformedAnswer(f"{error}{self.speaker}") from None
 
     @property
     def error(self) -> str | None:
         """The text under ``error``, or None when the body has none."""
         try:
-            parsed = self.json()
+            parsed = parse_json(self.body)
         except MalformedAnswer:
             return None
         text = parsed.get("error") if isinstance(parsed, dict) else None
