@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.cases import InputCase
 from pytest_triton.probe.codec import as_tensor, encode_raw
@@ -143,10 +144,24 @@ def pack(encoding: str, body: bytes) -> bytes:
 
 
 def unpacked(answer: HttpAnswer, encoding: str) -> HttpAnswer:
-    """An answer that has to be compressed, without its compression. Raises SubjectFault."""
+    """An answer that has to be compressed, without its compression. Raises SubjectFault.
+
+    Where a gateway shows itself, a plain answer is NotAssessed: it may drop Accept-Encoding,
+    or unpack answers, and clients lose nothing by either.
+    """
     told = answer.headers.get("content-encoding", "")
     if told.lower() != encoding:
-        raise SubjectFault(f"Content-Encoding is {told!r}, {encoding} was accepted")
+        if told.lower() in ("", "identity") and answer.gateway and _is_plain(answer):
+            raise NotAssessed(
+                Reason.BLOCKED,
+                f"{encoding} was accepted and a plain answer came through a gateway "
+                f"({answer.gateway}) that drops Accept-Encoding or unpacks answers: "
+                "whether the server compresses is seen at its own address only",
+            )
+        raise SubjectFault(
+            f"Content-Encoding is {told!r}, {encoding} was accepted"
+            f"{f' ({answer.gateway})' * bool(answer.gateway)}"
+        )
     reader = zlib.decompressobj(31 if encoding == "gzip" else 15)
     try:
         body = reader.decompress(answer.body, MAX_UNPACKED)
@@ -156,3 +171,12 @@ def unpacked(answer: HttpAnswer, encoding: str) -> HttpAnswer:
         raise MalformedAnswer(f"the {encoding} body is cut off, or over {MAX_UNPACKED} bytes")
     headers = {name: value for name, value in answer.headers.items() if name != "content-encoding"}
     return HttpAnswer(answer.status, headers, body, answer.elapsed_s)
+
+
+def _is_plain(answer: HttpAnswer) -> bool:
+    """Whether a body can be read as it is."""
+    try:
+        decode_infer(answer)
+    except MalformedAnswer:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from pytest_triton.subject import Subject
 #: A stream that a client leaves: responses, and milliseconds between them.
 LONG, PAUSE_MS = 40, 50
 _MARK = b"data: "
+#: A stream that comes within this part of the time that the model takes came as one piece.
+_PIECE = 0.25
 
 
 def stream_inputs(text: str, count: int, delay_ms: int = 0) -> dict[str, np.ndarray[Any, Any]]:
@@ -66,6 +69,24 @@ def cancelled_by(subject: Subject, leave: Callable[[], None]) -> bool:
     before = _cancelled(subject)
     leave()
     return _cancelled(subject) > before
+
+
+def held_back(subject: Subject, responses: Iterator[object]) -> str:
+    """ ": …" if a stream of LONG responses comes as one piece, though the model makes it slowly.
+
+    What lies between here and the model reads the whole answer first: a client cannot leave
+    before it is made. "" for a stream that comes bit by bit, and for another number.
+    """
+    started = time.monotonic()
+    came = [time.monotonic() - started for _ in responses]
+    if len(came) != LONG or came[-1] - came[0] > _PIECE * (LONG - 1) * PAUSE_MS / 1000:
+        return ""
+    named = subject.http.request("GET", "/v2/health/live").gateway
+    return (
+        f": asked again, all {LONG} responses come within {came[-1] - came[0]:.2f} s after "
+        f"{came[0]:.1f} s, and the model makes one every {PAUSE_MS} ms: something on the way "
+        f"holds whole answers back, such as a gateway that buffers{f' ({named})' * bool(named)}"
+    )
 
 
 def _cancelled(subject: Subject) -> int:

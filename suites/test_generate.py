@@ -11,7 +11,14 @@ from pytest_triton.evidence import Evidence
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import HttpAnswer, parse_json
 from pytest_triton.probe_set import ECHO, STREAM
-from pytest_triton.streaming import LONG, PAUSE_MS, cancelled_by, events, leave_after_first
+from pytest_triton.streaming import (
+    LONG,
+    PAUSE_MS,
+    cancelled_by,
+    events,
+    held_back,
+    leave_after_first,
+)
 from pytest_triton.subject import Subject
 
 NOBODY = "pytest_triton_no_such_model"
@@ -117,6 +124,7 @@ def test_closed_connection(triton_probes: Subject) -> None:
 
     assert cancelled_by(triton_probes, leave), (
         "the client has closed the connection, the model went on to its end"
+        + held_back(triton_probes, triton_probes.http.generate_stream(STREAM, request))
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from pytest_triton.declined import declined, says
@@ -14,6 +16,7 @@ from pytest_triton.streaming import (
     LONG,
     PAUSE_MS,
     cancelled_by,
+    held_back,
     leave_after_first,
     stream_flaw,
     stream_inputs,
@@ -87,13 +90,11 @@ def test_two_on_a_stream(triton_probes: Subject, triton_evidence: Evidence) -> N
 
 @pytest.mark.clause("DEC-08")
 def test_leaving_a_stream(triton_probes: Subject) -> None:
-    def leave() -> None:
-        leave_after_first(
-            _grpc(triton_probes).stream_infer(
-                STREAM, stream_inputs("long", LONG, PAUSE_MS), request_id="dec-08"
-            )
-        )
+    def ask() -> Iterator[object]:
+        inputs = stream_inputs("long", LONG, PAUSE_MS)
+        return _grpc(triton_probes).stream_infer(STREAM, inputs, request_id="dec-08")
 
-    assert cancelled_by(triton_probes, leave), (
+    assert cancelled_by(triton_probes, lambda: leave_after_first(ask())), (
         "the client has cancelled the stream, the model went on to its end"
+        + held_back(triton_probes, ask())
     )

@@ -106,18 +106,25 @@ class HttpAnswer:
         """
         start = self.body[:_START].lstrip().lower()
         page = start.startswith(b"<") and (b"<html" in start or b"<!doctype html" in start)
-        named = ", ".join(
-            f"{name}: {''.join(c if c.isprintable() else '?' for c in self.headers[name][:80])}"
-            for name in ("server", "via")
-            if self.headers.get(name)
-        )
+        packed, named = self.headers.get("content-encoding", ""), self.gateway
         if page:
             told = "an HTML page: another server answers in Triton's place"
+        elif packed and self.error is None:
+            told = f"its Content-Encoding is {packed[:40]!r}"
         elif named and self.error is None:
             told = "no error of Triton's: a gateway may answer in its place"
         else:
             told = "through a gateway" if named else ""
         return f" ({'; '.join(filter(None, (told, named)))})" if told else ""
+
+    @property
+    def gateway(self) -> str:
+        """The headers that a gateway sets and Triton does not, as "server: nginx"; "": none."""
+        return ", ".join(
+            f"{name}: {''.join(c if c.isprintable() else '?' for c in self.headers[name][:80])}"
+            for name in ("server", "via")
+            if self.headers.get(name)
+        )
 
     @property
     def failure(self) -> RequestFailed:

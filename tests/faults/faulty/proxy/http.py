@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Collection
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _changed(self, active: list[Active], path: str, body: bytes) -> None:
         """An exchange that at least one rule is about."""
-        asked, sent = path, body
+        asked, sent, dropped = path, body, set[str]()
         for one in active:
             rule = one.rule
             if rule.route:
@@ -117,8 +118,9 @@ class Handler(BaseHTTPRequestHandler):
                 sent = re.sub(pattern.encode(), replacement.encode(), sent)
             if rule.ask:
                 sent = _ask_json(one, sent)
-            if asked != path or sent != body:
+            if asked != path or sent != body or any(name in self.headers for name in rule.without):
                 one.did(True)
+            dropped.update(rule.without)
         if any(one.rule.respond for one in active):
             status, headers, answer = 200, [("Content-Type", "application/json")], b""
             for one in active:
@@ -129,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
                     if one.rule.serial:
                         turns.enter_context(one.turn)
                         one.did(True)
-                status, headers, answer = self._ask(asked, sent)
+                status, headers, answer = self._ask(asked, sent, dropped)
         cut, shut, delay = 0, False, 0.0
         for one in active:
             rule = one.rule
@@ -137,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
             if not one.takes(status, text):
                 continue
             for _ in range(rule.repeat):
-                self._ask(asked, sent)
+                self._ask(asked, sent, dropped)
                 one.did(True)
             try:
                 status, headers, answer, changed = self._apply(one, status, headers, answer, body)
@@ -181,13 +183,18 @@ class Handler(BaseHTTPRequestHandler):
             headers = [(name, value) for name, value in lowered.items() if value != ""]
         return status, headers, answer, (status, headers, answer) != before
 
-    def _ask(self, path: str, body: bytes) -> Whole:
-        """What the server answers."""
-        return _whole(self._response(path, body))
+    def _ask(self, path: str, body: bytes, dropped: Collection[str]) -> Whole:
+        """What the server answers to a request without some of its headers."""
+        return _whole(self._response(path, body, dropped))
 
-    def _response(self, path: str, body: bytes) -> http.client.HTTPResponse | Whole:
+    def _response(
+        self, path: str, body: bytes, dropped: Collection[str] = ()
+    ) -> http.client.HTTPResponse | Whole:
         """The server's answer, whose body is still to be read; or what to say in its place."""
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in _OWN}
+        dropped = {*_OWN, *dropped}
+        headers = {
+            name: value for name, value in self.headers.items() if name.lower() not in dropped
+        }
         for attempt in (1, 2):
             if self.upstream is None:
                 self.upstream = http.client.HTTPConnection(

@@ -39,6 +39,8 @@ class Rule:
     route: tuple[str, str] | None = None
     #: Patterns and replacements in the request's body (HTTP).
     forward: tuple[tuple[str, str], ...] = ()
+    #: Headers of the request, in lower case, that the server does not get (HTTP).
+    without: tuple[str, ...] = ()
     #: Places of the request's JSON or message, and their values.
     ask: dict[str, Any] = field(default_factory=dict)
     #: Ask the server so many times more, and throw those answers away.
