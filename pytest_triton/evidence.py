@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_triton.criteria.outcome import Measurement
 from pytest_triton.criteria.status import NotAssessed, Reason
 from pytest_triton.errors import Findings, SubjectFault
+from pytest_triton.restricted import restriction
 from pytest_triton.wording import words
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class Evidence:
         self.model: str | None = None
         #: What is asked of servers meanwhile; None where nobody would read it.
         self.transcript: Transcript | None = None
+        #: Whether the server is somebody else's, who may restrict its APIs.
+        self.endpoint = False
         self._findings: list[str] = []
         self._open: list[tuple[str, NotAssessed]] = []
         self._judged = 0
@@ -89,7 +92,8 @@ class Evidence:
 
         A failed assertion or a fault of the subject inside becomes a finding; :meth:`close`
         raises them all together. What could not be assessed leaves the clause open, unless
-        something else is found. Any other error passes through: that is our own.
+        something else is found; so does an API that an endpoint restricts. Any other
+        error passes through: that is our own.
         """
         self._judged += 1
         point = self.transcript.point if self.transcript is not None else 0
@@ -99,10 +103,24 @@ class Evidence:
             self._open.append((name, hole))
         except (AssertionError, SubjectFault) as error:
             text = words(error) or type(error).__name__
+            if self.endpoint and (told := restriction(text)):
+                self._open.append((name, NotAssessed(Reason.BLOCKED, told)))
+                return
             self._findings.append(f"{name}: {text}")
             self.model = self.model or name
             if self.transcript is not None:
                 self.transcript.mark(name, point)
+
+    @contextmanager
+    def assessed(self) -> Iterator[None]:
+        """A finding that an endpoint's restricted API stands behind is NotAssessed instead."""
+        try:
+            yield
+        except (AssertionError, SubjectFault) as error:
+            told = "" if isinstance(error, Findings) else restriction(words(error))
+            if not self.endpoint or not told:
+                raise
+            raise NotAssessed(Reason.BLOCKED, told) from None
 
     def keep_transcript(self, name: str = "transcript") -> None:
         """Attach what was asked of servers, for programs and for people; once."""

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from pytest_triton.probe.transcript import Transcript
 
 
+#: Capabilities that are known without a look at the models.
+_PLAIN = frozenset({"owned", "reference", "repository", "gpu", "shared_memory"})
+
+
 class Probed(Protocol):
     """What the gate asks of a subject."""
 
@@ -32,6 +36,9 @@ class Probed(Protocol):
     def obstacle(self, prerequisite: str) -> str | None: ...
 
     def has_endpoint(self, name: str) -> bool: ...
+
+    @property
+    def hidden(self) -> str: ...
 
 
 def neighbours() -> int:
@@ -53,6 +60,10 @@ def check(clause: Clause, subject: Probed, settings: Settings) -> None:
             f"holds for releases {first or '…'} to {last or '…'}, this is {subject.release}",
         )
     if not holds(clause.requires, subject.capability):
+        if subject.hidden and holds(
+            clause.requires, lambda name: name not in _PLAIN or subject.capability(name)
+        ):
+            raise NotAssessed(Reason.BLOCKED, f"no model can be seen: {subject.hidden}")
         wanted = "; ".join(
             f"{name}: {CAPABILITIES[name]}" for name in sorted(names(clause.requires))
         )
@@ -126,6 +137,7 @@ def enter(request: pytest.FixtureRequest, transcript: Transcript | None = None) 
     clause = card.catalogue.clauses[node.get_closest_marker("clause").args[0]]
     settings = request.config.stash[keys.SETTINGS]
     evidence = Evidence(clause.id, settings.report if card.armed else None)
+    evidence.endpoint = settings.kind == "endpoint"
     evidence.transcript = transcript
     node.stash[keys.EVIDENCE] = evidence
     if not clause.built:
@@ -133,6 +145,7 @@ def enter(request: pytest.FixtureRequest, transcript: Transcript | None = None) 
     if clause.needs or clause.after or clause.requires or any(clause.releases):
         # The fixture, not what options said: a conftest may have named an endpoint.
         said: Settings = request.getfixturevalue("triton_settings")
+        evidence.endpoint = said.kind == "endpoint"
         check(clause, request.getfixturevalue("triton_subject"), said)
     return evidence
 

@@ -23,6 +23,7 @@ from pytest_triton.probe.transcript import Call, Transcript, recall, recording
 from pytest_triton.probe.types import HttpAnswer, ProbeError, RequestFailed
 from pytest_triton.probe_set import PROBE_MODELS, is_probe
 from pytest_triton.releases import release_of
+from pytest_triton.restricted import restriction
 from pytest_triton.served import plain_config
 from pytest_triton.served_model import ServedModel
 from pytest_triton.settings import Settings
@@ -67,8 +68,11 @@ class Observed:
                 credentials=grpc_credentials(*files),
                 pace=self.pace,
             )
+        #: What restricted APIs have hidden from every clause.
+        self.restricted: list[str] = []
         self._memory: dict[str, Any] = {}
         self._asked: dict[str, list[Call]] = {}
+        self._hidden_index = ""
 
     def close(self) -> None:
         """Give the connections back."""
@@ -99,7 +103,8 @@ class Observed:
     def _server(self) -> dict[str, Any]:
         try:
             answer = self.http.server_metadata()
-        except ProbeError:
+        except ProbeError as error:
+            self._restricts(error)
             return {}
         return answer if isinstance(answer, dict) else {}
 
@@ -120,8 +125,11 @@ class Observed:
     @cached_property
     def serves_probes(self) -> bool:
         """Whether all probe models are ready on this server."""
-        ready = {entry.get("name") for entry in self._index() if entry.get("state") == "READY"}
-        return ready.issuperset(PROBE_MODELS)
+        return self.listed_ready().issuperset(PROBE_MODELS)
+
+    def listed_ready(self) -> set[str]:
+        """The names of the models that are listed as ready."""
+        return {str(e.get("name")) for e in self._index() if e.get("state") == "READY"}
 
     def _listed(self) -> tuple[str, ...]:
         """The models of an endpoint's index, without those that nobody asked it to load."""
@@ -173,25 +181,60 @@ class Observed:
         for name, versions in sorted(ready.items()):
             try:
                 config = plain_config(self.http.model_config(name))
-            except SubjectFault:  # CFG-01 says so
+            except SubjectFault as error:  # CFG-01 says so
+                self._restricts(error)
                 continue
             ordered = tuple(sorted(dict.fromkeys(versions), key=_numeric))
             found[name] = ServedModel(name, ordered, config)
         return found
 
     def index(self) -> list[dict[str, Any]]:
-        """The repository index as it was when first asked for; empty without an answer."""
-        return self._index()
+        """The repository index as it was when first asked for; empty without an answer.
+
+        NotAssessed where it is restricted.
+        """
+        found = self._index()
+        if self._hidden_index:
+            raise NotAssessed(Reason.BLOCKED, self._hidden_index)
+        return found
 
     def _index(self) -> list[dict[str, Any]]:
         def ask() -> list[dict[str, Any]]:
             try:
                 entries = self.http.index()
-            except ProbeError:
-                return []
+            except ProbeError as error:
+                self._hidden_index = self._restricts(error)
+                entries = self._counted() if self._hidden_index else []
             return [entry for entry in entries if isinstance(entry, dict)]
 
         return self.once("index", ask)
+
+    def _counted(self) -> list[dict[str, Any]]:
+        """As an index, the models that statistics tell of: those are loaded."""
+        try:
+            told = self.http.statistics().get("model_stats")
+        except ProbeError as error:
+            self._restricts(error)
+            return []
+        entries = [entry for entry in told if isinstance(entry, dict)] if told else []
+        return [
+            {**{key: e.get(key) for key in ("name", "version")}, "state": "READY"} for e in entries
+        ]
+
+    def _restricts(self, error: BaseException) -> str:
+        """Remember what a restricted API hides; "" for any other error."""
+        told = "" if self.deployment.owned else restriction(str(error))
+        if told and told not in self.restricted:
+            self.restricted.append(told)
+        return told
+
+    def _or_restricted(self, obstacle: str) -> str:
+        return "; ".join((obstacle, *([] if self.models else self.restricted)))
+
+    @property
+    def hidden(self) -> str:
+        """Why nothing is seen of the models, and so of what they can; "" where they are seen."""
+        return "" if self.models else "; ".join(self.restricted)
 
     @property
     def pytorch(self) -> dict[str, ServedModel]:
@@ -322,6 +365,8 @@ class Observed:
             finally:
                 with suppress(ProbeError):
                     self.http.request("POST", f"{path}/unregister", body=b"{}")
+            if restriction(answer.speaker):
+                return True  # the clauses say which header it takes
             elsewhere = "unable to open" in (answer.error or "").lower()
             return not elsewhere and answer.status not in (401, 403, 404, 405, 501)
         return False
@@ -333,8 +378,10 @@ class Observed:
             "live": self._live,
             "grpc": self._grpc_live,
             "metrics": self._metrics,
-            "model": lambda: None if self.models else "no model is ready",
-            "pytorch": lambda: None if self.pytorch else "no PyTorch model is ready",
+            "model": lambda: None if self.models else self._or_restricted("no model is ready"),
+            "pytorch": lambda: (
+                None if self.pytorch else self._or_restricted("no PyTorch model is ready")
+            ),
         }
         return self.once(f"prerequisite {prerequisite}", probes[prerequisite])
 
@@ -342,6 +389,8 @@ class Observed:
         if obstacle := self.obstacle("http"):
             return obstacle
         if not self.server and not self._index():
+            if self.restricted:
+                return self._or_restricted("nothing is told of the server and its models")
             return (
                 "what answers is no server of the v2 protocol: GET /v2 is no JSON object (MET-01)"
             )
@@ -352,7 +401,10 @@ class Observed:
             answer = self.http.request("GET", "/v2/health/live")
             if answer.status == 200:
                 return None
-            return f"the server is not live on HTTP: {answer.status}{answer.speaker}"
+            told = restriction(answer.speaker)
+            return f"the server is not live on HTTP: {answer.status}{answer.speaker}" + (
+                f": {told}" if told else ""
+            )
         except ProbeError as error:
             return f"the server does not answer on HTTP: {error}"
 
@@ -362,7 +414,8 @@ class Observed:
         try:
             return None if self.grpc.live() else "the server is not live on gRPC"
         except ProbeError as error:
-            return f"the server does not answer on gRPC: {error}"
+            told = restriction(str(error))
+            return f"the server does not answer on gRPC: {told or error}"
 
     def _metrics(self) -> str | None:
         try:

@@ -190,8 +190,11 @@ class Run:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        result = yield
-        if evidence := item.stash.get(keys.EVIDENCE, None):
+        evidence: Evidence | None = item.stash.get(keys.EVIDENCE, None)
+        if evidence is None:
+            return (yield)
+        with evidence.assessed():
+            result = yield
             evidence.close()
         return result
 

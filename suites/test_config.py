@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.evidence import Evidence
 from pytest_triton.factory import Disposable
 from pytest_triton.launch.reasons import explain
@@ -18,6 +19,8 @@ from pytest_triton.telling import plain, tell
 @pytest.mark.clause("PTM-01")
 def test_a_pytorch_model(triton_subject: Subject, triton_evidence: Evidence) -> None:
     found = triton_subject.pytorch
+    if triton_subject.hidden:
+        raise NotAssessed(Reason.BLOCKED, triton_subject.hidden)
     triton_evidence.measure("PyTorch models", len(found), "models")
     failed = triton_subject.deployment.failed
     assert found, "no PyTorch model is READY" + "".join(
@@ -30,11 +33,11 @@ def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence
     failed = triton_subject.deployment.failed
     repository = triton_subject.deployment.repository
     unloaded = triton_subject.never_loaded
+    index = triton_subject.index()
     assert triton_subject.expected, (
         f"there is no model at all in {repository or 'the repository index'}: a model is a "
         "directory with config.pbtxt and numbered version directories"
     ) + (f" (never loaded: {', '.join(unloaded)})" if unloaded else "")
-    index = triton_subject.index()
     for name in triton_subject.expected:
         with triton_evidence.case(name):
             states = [entry for entry in index if entry.get("name") == name]
@@ -55,7 +58,7 @@ def test_every_model_is_ready(triton_subject: Subject, triton_evidence: Evidence
 
 @pytest.mark.clause("CFG-01")
 def test_config_parses(triton_subject: Subject, triton_evidence: Evidence) -> None:
-    ready = {str(e.get("name")) for e in triton_subject.index() if e.get("state") == "READY"}
+    ready = triton_subject.listed_ready()
     for name in sorted(ready & set(triton_subject.expected) - set(triton_subject.models)):
         with triton_evidence.case(name):  # no other clause can judge such a model
             parse_served(triton_subject.http.model_config(name))

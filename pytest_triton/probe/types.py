@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -13,6 +14,8 @@ from pytest_triton.errors import SubjectFault
 
 LOAD_TIMEOUT = 120.0
 """Seconds that loading a model may take: a first import of torch is in it, twice."""
+#: How Triton refuses an API that is restricted, before the header's name.
+RESTRICTED = re.compile(r"This (?:API|protocol) is restricted, expecting header ")
 #: Bytes of a body in which a page of HTML says that it is one.
 _START = 1000
 
@@ -101,13 +104,17 @@ class HttpAnswer:
     def speaker(self) -> str:
         """Who speaks in Triton's place, in brackets for the end of a message; "" if nobody does.
 
+        Also what Triton says itself of an API that is restricted: nobody asked it then.
+
         Triton writes JSON and names itself in no header; a gateway with answers of its own
         does not.
         """
         start = self.body[:_START].lstrip().lower()
         page = start.startswith(b"<") and (b"<html" in start or b"<!doctype html" in start)
         packed, named = self.headers.get("content-encoding", ""), self.gateway
-        if page:
+        if RESTRICTED.match(self.error or ""):
+            told = str(self.error)[:300]
+        elif page:
             told = "an HTML page: another server answers in Triton's place"
         elif packed and self.error is None:
             told = f"its Content-Encoding is {packed[:40]!r}"

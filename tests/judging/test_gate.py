@@ -20,6 +20,7 @@ class Everything:
 
     def __init__(self, **less: Any) -> None:
         self.less = less
+        self.hidden: str = less.get("hidden", "")
         self.asked: list[str] = []
 
     def capability(self, name: str) -> bool:
@@ -105,3 +106,12 @@ def test_the_reason_says_what_is_wanted() -> None:
             Everything(capabilities=("gpu", "ensemble")),
             Settings(),
         )
+
+
+def test_what_cannot_be_seen_is_no_lack() -> None:
+    """A restricted API hides the models: a clause about them is open, not out of the question."""
+    hidden = "the server restricts this API"
+    for requires, code in (("unary", "blocked"), ("not gpu and unary", "blocked"),
+                           ("owned and unary", "not_applicable")):  # fmt: skip
+        subject = Everything(hidden=hidden, capabilities=("unary", "owned", "gpu"))
+        assert _code(_clause(requires=requires), subject, Settings()) == code, requires

@@ -22,6 +22,7 @@ import pytest
 class AnySubject:
     """A server that has everything; the tiny suite asks it nothing."""
     release = "24.10"
+    hidden = ""
     def capability(self, name): return True
     def obstacle(self, prerequisite): return None
     def has_endpoint(self, name): return True
