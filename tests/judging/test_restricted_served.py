@@ -45,14 +45,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
         yield deployment
 
 
-def _judged(server: Deployment, directory: Path, *more: str) -> dict[str, tuple[str, str, str]]:
+def _judged(
+    server: Deployment, directory: Path, *more: str, control: bool = True
+) -> dict[str, tuple[str, str, str]]:
     """Clause -> (status, code, reason) of the clauses that were run."""
     (directory / "pytest.ini").write_text("[pytest]\n")
     report = directory / "report"
     names = [f"pytest_triton.suites.test_{name}" for name in SUITES]
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", *names,
-        "pytest_triton.suites.test_config", "--triton-report", str(report), "--triton-allow-control",
+        "pytest_triton.suites.test_config", "--triton-report", str(report), *(["--triton-allow-control"] if control else []),
         "--triton-url", server.http_url, "--triton-grpc-url", str(server.grpc_url), *more,
     ]  # fmt: skip
     done = subprocess.run(
@@ -91,6 +93,15 @@ def test_with_the_header_everything_passes(server: Deployment, tmp_path: Path) -
     assert {"TRC-03", "LOG-02", "SHM-01", "REP-06", "PTM-02"} <= {
         name for name, told in judged.items() if told[0] == "pass"
     }
+
+
+def test_settings_are_read_without_control(server: Deployment, tmp_path: Path) -> None:
+    keys = ("--triton-header", f"{HTTP}: s3cret", "--triton-header", f"{GRPC}: s3cret")
+    judged = _judged(server, tmp_path, *keys, control=False)
+    for name in ("TRC-01", "LOG-01", "LOG-07", "CSH-01"):
+        assert judged[name][0] == "pass", (name, judged[name])
+    for name in ("TRC-02", "LOG-02", "CSH-02", "SHM-01"):
+        assert judged[name][1] == "needs_control", (name, judged[name])
 
 
 def test_a_finding_behind_a_restricted_api_is_open_for_an_endpoint_alone() -> None:
