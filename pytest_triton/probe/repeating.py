@@ -18,7 +18,7 @@ from urllib.parse import quote
 from pytest_triton.probe.transcript import Call, GrpcCall, HttpCall
 
 #: Headers whose values are nobody's business, whoever set them.
-_SECRET = re.compile(
+SECRET = re.compile(
     r"authori[sz]ation|cookie|token|secret|password|credential|api-?key|x-amz-security|signature",
     re.IGNORECASE,
 )
@@ -31,7 +31,7 @@ _QUERY = _PATH + "?"
 
 def is_private(name: str, private: Mapping[str, str]) -> bool:
     """Whether a header's value must not be shown: the user gave it, or it is a credential."""
-    return name.lower() in {key.lower() for key in private} or bool(_SECRET.search(name))
+    return name.lower() in {key.lower() for key in private} or bool(SECRET.search(name))
 
 
 def repeat(call: Call) -> str:
@@ -44,6 +44,11 @@ def repeat(call: Call) -> str:
 def plain_url(text: str) -> str:
     """A URL, or a text with one in it, without the name and password of the URL."""
     return re.sub(r"(\b\w+://)[^/?#\s]*@", r"\1***@", text)
+
+
+def plain_target(url: str) -> str:
+    """The address of a gRPC server, which has no scheme, without a name and password."""
+    return re.sub(r"^[^/?#\s]*@", "***@", url)
 
 
 def _wire_url(url: str) -> str:
@@ -126,11 +131,10 @@ def _grpcurl(call: GrpcCall) -> str:
     if call.sent.cut:
         after = f"  # a message was cut: {call.sent.size} bytes in all"
     data = " ".join(json.dumps(document) for document in sent)
+    target = shlex.quote(plain_target(call.url))
     if len(quoted := shlex.quote(data)) <= _ARGUMENT:
-        return (
-            f"{' '.join(words)} -d {quoted} {shlex.quote(call.url)} {shlex.quote(call.rpc)}{after}"
-        )
-    line = f"{' '.join(words)} -d @ {shlex.quote(call.url)} {shlex.quote(call.rpc)}"
+        return f"{' '.join(words)} -d {quoted} {target} {shlex.quote(call.rpc)}{after}"
+    line = f"{' '.join(words)} -d @ {target} {shlex.quote(call.rpc)}"
     return f"printf %s {quoted} | {line}{after}"
 
 

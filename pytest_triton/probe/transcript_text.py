@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pytest_triton.probe.bounded import Body, Messages
+from pytest_triton.probe.hiding import HIDDEN, Hiding
 from pytest_triton.probe.message import LENGTH_HEADER
-from pytest_triton.probe.repeating import as_json, is_private, plain_url, repeat
+from pytest_triton.probe.repeating import as_json, is_private, plain_target, plain_url, repeat
 from pytest_triton.probe.transcript import Call, GrpcCall, HttpCall, Transcript
 
-HIDDEN = "***"
-#: A value that the user gave and that is this long is a credential, wherever it turns up.
-_CREDENTIAL = 12
+#: Hides nothing: of what we sent, the user's headers are private and the rest is ours.
+_OPENLY = Hiding({})
 _SHOWN = 4000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -41,78 +41,58 @@ def _entry(call: Call) -> dict[str, Any]:
 
 
 def _http(call: HttpCall) -> dict[str, Any]:
-    secrets = _secrets(call.private, call.url.encode("utf-8", "replace"), call.sent.data)
+    hiding = Hiding(call.private, call.url.encode("utf-8", "replace"), call.sent.data)
     told: dict[str, Any] = {
         "protocol": "http",
         "method": call.method,
         "url": plain_url(call.url),
         "request": {
-            "headers": _headers(call.headers, call.private, ()),
-            "body": _body(call.sent, _length(call.headers), ()) if call.has_body else None,
+            "headers": _headers(call.headers, call.private, _OPENLY),
+            "body": _body(call.sent, _length(call.headers), _OPENLY) if call.has_body else None,
         },
         "response": None,
-        "error": _without(plain_url(call.error), secrets) or None,
+        "error": hiding.text(plain_url(call.error)) or None,
         "curl": repeat(call),
     }
     if call.status is not None:
         told["response"] = {
             "status": call.status,
-            "headers": _headers(call.answer_headers, call.private, secrets),
-            "body": _body(call.received, _length(call.answer_headers), secrets),
+            "headers": _headers(call.answer_headers, call.private, hiding),
+            "body": _body(call.received, _length(call.answer_headers), hiding),
         }
     return told
 
 
 def _grpc(call: GrpcCall) -> dict[str, Any]:
     sent = [data for _, data in call.sent.items if isinstance(data, bytes)]
-    secrets = _secrets(call.private, *sent)
+    hiding, target = Hiding(call.private, *sent), plain_target(call.url)
     answered = call.status or call.received.count or (call.seconds is not None and not call.error)
     return {
         "protocol": "grpc",
         "method": call.rpc.rpartition("/")[2],
         "rpc": call.rpc,
-        "url": call.url,
+        "url": target,
         "request": {
-            "headers": _headers(call.private.items(), call.private, ()),
-            **_messages(call.sent, ()),
+            "headers": _headers(call.private.items(), call.private, _OPENLY),
+            **_messages(call.sent, _OPENLY),
         },
         "response": {
             "status": call.status or "OK",
-            "details": _without(call.details, secrets),
-            **_messages(call.received, secrets),
+            "details": hiding.text(call.details.replace(call.url, target)),
+            **_messages(call.received, hiding),
         }
         if answered
         else None,
-        "error": _without(call.error, secrets) or None,
+        "error": hiding.text(call.error.replace(call.url, target)) or None,
         "curl": repeat(call),
     }
 
 
-def _secrets(private: Mapping[str, str], *sent: bytes) -> tuple[str, ...]:
-    """What no answer may show: the user's values, and the words of them (Bearer …).
-
-    What we sent openly ourselves, such as a model's name, is no secret.
-    """
-    words = {word for value in private.values() for word in (value, *value.split())}
-    secret = [
-        word
-        for word in words
-        if len(word) >= _CREDENTIAL and not any(word.encode() in data for data in sent)
-    ]
-    return tuple(sorted(secret, key=len, reverse=True))
-
-
-def _without(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return text
-
-
 def _headers(
-    pairs: Iterable[tuple[str, str]], private: Mapping[str, str], secrets: Iterable[str]
+    pairs: Iterable[tuple[str, str]], private: Mapping[str, str], hiding: Hiding
 ) -> list[list[str]]:
     return [
-        [name, HIDDEN if is_private(name, private) else _without(value, secrets)]
+        [name, HIDDEN if is_private(name, private) else hiding.header(name, value)]
         for name, value in pairs
     ]
 
@@ -123,14 +103,12 @@ def _length(pairs: Iterable[tuple[str, str]]) -> int | None:
     return int(said) if said.isascii() and said.isdigit() and len(said) <= 18 else None
 
 
-def _body(body: Body, length: int | None, secrets: Iterable[str]) -> dict[str, Any]:
+def _body(body: Body, length: int | None, hiding: Hiding) -> dict[str, Any]:
     """Its bytes as text where that gives them back exactly, else as base64."""
     data = body.data
     told: dict[str, Any] = {"size": body.size, "kept": body.kept}
-    for secret in secrets:
-        if (raw := secret.encode("utf-8", "replace")) in data:
-            data = data.replace(raw, HIDDEN.encode())
-            told["redacted"] = True
+    if (shown := hiding.data(data)) != data:
+        data, told["redacted"] = shown, True
     try:
         return told | {"text": data.decode("utf-8")}
     except UnicodeDecodeError as error:
@@ -142,19 +120,9 @@ def _body(body: Body, length: int | None, secrets: Iterable[str]) -> dict[str, A
     return told
 
 
-def _messages(messages: Messages, secrets: Iterable[str]) -> dict[str, Any]:
-    plain = [as_json(kind, data) for kind, data in messages.items]
-    if secrets:
-        plain = _walked(plain, secrets)
+def _messages(messages: Messages, hiding: Hiding) -> dict[str, Any]:
+    plain = [hiding.walked(as_json(kind, data)) for kind, data in messages.items]
     return {"messages": plain, "count": messages.count, "size": messages.size}
-
-
-def _walked(value: Any, secrets: Iterable[str]) -> Any:
-    if isinstance(value, str):
-        return _without(value, secrets)
-    if isinstance(value, dict):
-        return {key: _walked(item, secrets) for key, item in value.items()}
-    return [_walked(item, secrets) for item in value] if isinstance(value, list) else value
 
 
 def to_text(entries: list[dict[str, Any]], *, title: str, dropped: int = 0) -> str:

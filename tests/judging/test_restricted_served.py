@@ -54,7 +54,8 @@ def _judged(
     names = [f"pytest_triton.suites.test_{name}" for name in SUITES]
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--pyargs", *names,
-        "pytest_triton.suites.test_config", "--triton-report", str(report), *(["--triton-allow-control"] if control else []),
+        "pytest_triton.suites.test_config", "--triton-report", str(report),
+        *(["--triton-allow-control"] if control else []),
         "--triton-url", server.http_url, "--triton-grpc-url", str(server.grpc_url), *more,
     ]  # fmt: skip
     done = subprocess.run(
