@@ -20,6 +20,9 @@ from typing import Any
 
 _PORTS = ("http", "grpc", "metrics")
 _PDEATHSIG = 1
+#: Flags of TLS with certificates of both sides, which the proxy speaks in the server's place.
+_TLS = ("grpc-server-cert", "grpc-server-key", "grpc-root-cert")
+_USE_TLS = ("grpc-use-ssl", "grpc-use-ssl-mutual")
 
 
 def _die_with_parent() -> None:
@@ -108,6 +111,14 @@ def _hide(arguments: list[str]) -> tuple[list[str], list[str]]:
         address = f"127.0.0.1:{port}"
         proxy += [f"--{name}", address if name == "grpc" else f"http://{address}",
                   f"--{name}-port", asked]  # fmt: skip
+    if all(f"--{name}=true" in arguments for name in _USE_TLS):
+        told = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
+        proxy += ["--grpc-tls", *(told[name] for name in _TLS)]
+        arguments = [
+            argument
+            for argument in arguments
+            if argument.removeprefix("--").partition("=")[0] not in (*_TLS, *_USE_TLS)
+        ]
     return arguments, proxy
 
 

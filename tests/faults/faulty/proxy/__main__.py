@@ -21,6 +21,7 @@ def main() -> None:
     for name in ("http", "grpc", "metrics"):
         parser.add_argument(f"--{name}")
         parser.add_argument(f"--{name}-port", type=int, default=0)
+    parser.add_argument("--grpc-tls", type=Path, nargs=3, default=(), metavar="PEM")
     parser.add_argument("--rules", type=Path)
     parser.add_argument("--told", type=Path, help="file for what comes of the rules")
     asked = parser.parse_args()
@@ -35,7 +36,7 @@ def main() -> None:
     if asked.grpc:
         from .grpc import serve
 
-        kept, ports["grpc"] = serve(asked.grpc, state, asked.grpc_port)
+        kept, ports["grpc"] = serve(asked.grpc, state, asked.grpc_port, asked.grpc_tls)
     print(json.dumps(ports), flush=True)
     for line in sys.stdin:
         order, told = json.loads(line), state.told()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -216,10 +217,21 @@ def _asked(name: str, request: bytes, active: list[Active]) -> bytes:
     return request
 
 
-def serve(upstream: str, state: State, port: int = 0) -> tuple[Any, int]:
-    """Start passing calls on; the server and its port."""
+def serve(upstream: str, state: State, port: int = 0, tls: Sequence[Path] = ()) -> tuple[Any, int]:
+    """Start passing calls on; the server and its port.
+
+    ``tls``: certificate, key and the CA whose clients are served; the upstream has none.
+    """
     server = grpc.server(ThreadPoolExecutor(WORKERS), options=_OPTIONS)
     server.add_generic_rpc_handlers((Passer(upstream, state),))
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    address = f"127.0.0.1:{port}"
+    if tls:
+        certificate, key, authority = (path.read_bytes() for path in tls)
+        credentials = grpc.ssl_server_credentials(
+            [(key, certificate)], authority, require_client_auth=True
+        )
+        bound = server.add_secure_port(address, credentials)
+    else:
+        bound = server.add_insecure_port(address)
     server.start()
     return server, bound
