@@ -52,10 +52,24 @@ def clause(catalogue: Catalogue, item: Clause) -> list[str]:
             "measured", "carries numbers with an interval; inconclusive rather than lucky"
         )
     if not item.built:
-        lines += _row("built", "not yet: it is reported as not assessed (not built)")
+        lines += _row("built", _unbuilt(item))
     lines += _faults(item)
     lines += _alone(tests().get(item.id, []), item.built)
     return lines
+
+
+def _unbuilt(item: Clause) -> str:
+    """That there is no test of a clause, and what stands in its way where that is known."""
+    from pytest_triton.launch.store import RELEASES
+
+    newest, first = max(RELEASES), item.releases[0]
+    told = f"{item.unbuilt}: it is reported as not assessed (not built)"
+    if first <= newest:
+        return told
+    return (
+        f"{told}; the newest release that can be installed is {newest}, so that no test of it "
+        "could be seen to pass or to fail"
+    )
 
 
 def criterion(catalogue: Catalogue, item: Criterion) -> list[str]:

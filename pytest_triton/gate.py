@@ -141,7 +141,7 @@ def enter(request: pytest.FixtureRequest, transcript: Transcript | None = None) 
     evidence.transcript = transcript
     node.stash[keys.EVIDENCE] = evidence
     if not clause.built:
-        raise NotAssessed(Reason.NOT_BUILT, "this clause is not built yet")
+        raise NotAssessed(Reason.NOT_BUILT, clause.unbuilt)
     if clause.needs or clause.after or clause.requires or any(clause.releases):
         # The fixture, not what options said: a conftest may have named an endpoint.
         said: Settings = request.getfixturevalue("triton_settings")

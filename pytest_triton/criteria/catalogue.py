@@ -99,6 +99,12 @@ class Clause:
             return True
         return (not first or release >= first) and (not last or release <= last)
 
+    @property
+    def unbuilt(self) -> str:
+        """Why a clause that is not built is not assessed."""
+        first = self.releases[0]
+        return f"holds from release {first}; not built yet" if first else "not built yet"
+
 
 @dataclass(frozen=True, slots=True)
 class Criterion:

@@ -62,7 +62,7 @@ class Scorecard:
         if outcomes and clause.id not in self.deselected:
             return combine(clause.id, outcomes)
         if not clause.built:
-            code, why = Reason.NOT_BUILT, "not built yet"
+            code, why = Reason.NOT_BUILT, clause.unbuilt
         elif not self.in_scope(clause):
             code, why = Reason.DESELECTED, "outside --triton-scope"
         elif clause.id in self.deselected or clause.id not in self.collected:

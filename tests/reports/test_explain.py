@@ -43,6 +43,19 @@ def test_every_clause_is_told_whole(name: str) -> None:
         assert "--pyargs pytest_triton.suites." in told, f"no test of {name} was found"
 
 
+def test_what_is_not_built_says_from_which_release_it_holds() -> None:
+    for name, first in (("SHM-08", "25.07"), ("NEG-20", "25.05"), ("NEG-21", "25.06"),
+                        ("NEG-22", "26.05"), ("NEG-24", "26.04"), ("SHM-00", "26.04")):  # fmt: skip
+        told = " ".join(explain(name).output.split())
+        assert f"holds from release {first}; not built yet" in told, name
+        assert "the newest release that can be installed is 24.10" in told, name
+    for name in ("CRS-01", "STA-10"):  # the hint says what stands in the way
+        told = " ".join(explain(name).output.split())
+        assert "not built yet" in told, name
+        assert "Not judged yet: " in told, name
+        assert "can be installed" not in told, name
+
+
 def test_the_command_names_a_test_that_is_there() -> None:
     suites = Path(__file__).resolve().parents[2] / "suites"
     for name, nodes in explaining.tests().items():
