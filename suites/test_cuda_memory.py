@@ -24,11 +24,11 @@ SIZE = 64
 
 
 @pytest.mark.clause("CSH-01")
-def test_cuda_status(triton_adjustable: Subject) -> None:
-    over_http, *others = [sorted(one.cuda_status()) for one in both(triton_adjustable)]
+def test_cuda_status(triton_subject: Subject) -> None:
+    over_http, *others = [sorted(one.cuda_status()) for one in both(triton_subject)]
     for told in others:
         assert over_http == told, f"HTTP shows {over_http}, gRPC {told}"
-    if triton_adjustable.deployment.owned:
+    if triton_subject.deployment.owned:
         assert not over_http, f"nobody registered {', '.join(over_http)}"
 
 

@@ -21,16 +21,16 @@ BAD: tuple[tuple[str, Any, str], ...] = (
 
 
 @pytest.mark.clause("LOG-01")
-def test_keys(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
-    for one in both(triton_adjustable):
+def test_keys(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    for one in both(triton_subject):
         with triton_evidence.case(one.name):
             text = log_problem(one.log())
             assert not text, text
 
 
 @pytest.mark.clause("LOG-07")
-def test_protocols(triton_adjustable: Subject) -> None:
-    looks = [one.log() for one in both(triton_adjustable)]
+def test_protocols(triton_subject: Subject) -> None:
+    looks = [one.log() for one in both(triton_subject)]
     differing = apart(looks[0], looks[-1])
     assert not differing, f"HTTP and gRPC differ: {differing}"
 

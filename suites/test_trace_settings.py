@@ -24,15 +24,15 @@ BAD = {"trace_rate": "fast", "trace_count": "-5", "log_frequency": "often"}
 
 
 @pytest.mark.clause("TRC-01")
-def test_keys(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
-    models = sorted(triton_adjustable.models)[:1]
+def test_keys(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    models = sorted(triton_subject.models)[:1]
     for model in ("", *models):
         with triton_evidence.case(model or "the server"):
-            looks = [one.trace(model=model) for one in both(triton_adjustable)]
-            for one, told in zip(both(triton_adjustable), looks, strict=True):
-                text = trace_problem(triton_adjustable, told)
+            looks = [one.trace(model=model) for one in both(triton_subject)]
+            for one, told in zip(both(triton_subject), looks, strict=True):
+                text = trace_problem(triton_subject, told)
                 assert not text, f"{one.name}: {text}"
-            keys = trace_keys(triton_adjustable, looks[0])
+            keys = trace_keys(triton_subject, looks[0])
             differing = {
                 key: told for key, told in apart(looks[0], looks[-1]).items() if key in keys
             }
