@@ -56,6 +56,21 @@ def _bits(value: Any, datatype: str) -> bytes:
     return encode_raw(Tensor(np.asarray(value), datatype))[::-1]
 
 
+def not_own(answer: InferResult, request_id: str, model: str, version: str) -> str:
+    """What says that an answer is not that of a request: its id, its model; "" for nothing.
+
+    A ``version`` of "" is any.
+    """
+    for what, told, sent in (
+        ("id", answer.id, request_id),
+        ("model_name", answer.model_name, model),
+        ("model_version", answer.model_version, version or answer.model_version),
+    ):
+        if told != sent:
+            return f"the answer has the {what} {told!r}, expected {sent!r}"
+    return ""
+
+
 def differ(one: InferResult, other: InferResult) -> str:
     """What two answers to the same request do not have in common; "" for nothing."""
     for field in ("model_name", "model_version", "id", "datatypes"):

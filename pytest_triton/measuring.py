@@ -132,7 +132,7 @@ def prepare(
     from pytest_triton.load.requests import prepare_http
 
     prepared = []
-    for case in subject.distinct(model, count, batch=batch):
+    for at, case in enumerate(subject.distinct(model, count, batch=batch)):
         answer = subject.answer(model, case)
         prepared.append(
             prepare_http(
@@ -143,6 +143,8 @@ def prepare(
                 batch=max(case.batch, 1),
                 rtol=case.rtol,
                 atol=case.atol,
+                request_id=f"load {at:03}",
+                answered_by="" if as_model else answer.model_version,
             )
         )
     return prepared

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pytest_triton.exactly import altered
+from pytest_triton.exactly import altered, not_own
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.message import encode_infer
 from pytest_triton.probe.types import InferResult, Inputs, RequestFailed
-from pytest_triton.probe_set import FAILING
+from pytest_triton.probe_set import FAILING, VERSION
 from pytest_triton.subject import Subject
 
 #: CODE of the probe model that raises an exception instead of answering an error.
@@ -122,13 +122,14 @@ def not_zero(answer: InferResult, output: str) -> str:
 def together(subject: Subject, codes: list[int]) -> list[str]:
     """What is wrong with requests that are sent at the same time, good ones and failing ones.
 
-    CODE 0 has to get its zero, any other code an error that is its own.
+    CODE 0 has to get its zero under its own id, any other code an error that is its own.
     """
     by_code = {error.code: error.text for error in MODEL_ERRORS.values()}
 
-    def one(number: int) -> str:
+    def one(at: int, number: int) -> str:
+        name = f"err-14 {at}"
         try:
-            answer = subject.http.infer(FAILING, code(number))
+            answer = subject.http.infer(FAILING, code(number), request_id=name)
         except RequestFailed as error:
             if number == 0:
                 return f"a good request among failing ones: {error}"
@@ -136,7 +137,7 @@ def together(subject: Subject, codes: list[int]) -> list[str]:
             return "" if told in error.message else f"CODE {number} gets the error {error}"
         if number:
             return f"CODE {number} is answered, not refused"
-        return not_zero(answer, "VALUE")
+        return not_own(answer, name, FAILING, VERSION) or not_zero(answer, "VALUE")
 
     with ThreadPoolExecutor(len(codes)) as pool:
-        return [text for text in pool.map(one, codes) if text]
+        return [text for text in pool.map(one, range(len(codes)), codes) if text]

@@ -34,6 +34,8 @@ PROBE_MODELS = (
     ADDSUB, BROKEN_CHAIN, CACHED, CHAIN, CLASSES, ECHO, FAILING, OPTIONAL,
     QUEUE, RAGGED, RESHAPE, SEQUENCE, SLOW, STREAM, TYPES, WARM,
 )  # fmt: skip
+#: The only version of each.
+VERSION = "1"
 #: The probe server's response cache; CACHED needs one.
 SERVER_FLAGS = ("--cache-config=local,size=1048576",)
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pytest_triton.exactly import not_own
 from pytest_triton.probe.types import InferResult, MalformedAnswer
-from pytest_triton.probe_set import RAGGED
+from pytest_triton.probe_set import RAGGED, VERSION
 from pytest_triton.subject import Subject
 
 #: Seconds within which requests of one round have to share an execution once.
@@ -42,21 +43,27 @@ def total(length: int) -> int:
     return int(values(length).sum())
 
 
-def one_round(subject: Subject, lengths: Sequence[int]) -> Round:
-    """Send one request of each length at the same time. Raises a fault of the subject."""
+def one_round(subject: Subject, lengths: Sequence[int], name: str) -> Round:
+    """Send one request of each length at the same time, with ids that begin with ``name``.
+
+    Raises a fault of the subject: MalformedAnswer where an answer says that it is another's.
+    """
     subject.permit(len(lengths))
     barrier = threading.Barrier(len(lengths))
 
     def one(length: int) -> tuple[float, float, InferResult]:
         barrier.wait(10)
         began = time.monotonic()
-        answer = subject.http.infer(RAGGED, {"VALUES": values(length)}, request_id="rag")
+        sent = {"VALUES": values(length)}
+        answer = subject.http.infer(RAGGED, sent, request_id=f"{name} {length}")
         return began, time.monotonic(), answer
 
     with ThreadPoolExecutor(len(lengths)) as pool:
         done = list(pool.map(one, lengths))
     sums, shared = {}, {}
     for length, (_, _, answer) in zip(lengths, done, strict=True):
+        if text := not_own(answer, f"{name} {length}", RAGGED, VERSION):
+            raise MalformedAnswer(f"{length} values: {text}")
         output = answer.outputs.get("OUTPUT")
         if output is None or output.shape != (1, 2) or output.dtype.kind != "i":
             shape = None if output is None else list(output.shape)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from pytest_triton.counting import Counts, statistics
 from pytest_triton.probe.http import wait_until
 from pytest_triton.probe.types import MalformedAnswer
 from pytest_triton.probe_set import RAGGED
+from pytest_triton.ragging import one_round, total
 from pytest_triton.subject import Subject
 
 #: First release seen with statistics of responses (2.48); 2.39 has none.
@@ -129,25 +127,22 @@ class Together:
     rows: int
     #: By what the model told each request: how many shared its execution.
     seen: float
+    #: Lengths whose answer is not the sum of their values: another request's.
+    strange: tuple[int, ...]
+    #: Whether all were on their way at the same time.
+    met: bool
 
 
 def together(subject: Subject, count: int = 4) -> Together:
     """Send requests to the probe model of ragged batches at once. Raises what one of them raises."""
-    subject.permit(count)
+    lengths = range(1, count + 1)
     before, batches = statistics(subject, RAGGED)
-
-    def ask(length: int) -> int:
-        values = {"VALUES": np.ones((1, length), dtype=np.int32)}
-        answer = subject.http.infer(RAGGED, values)
-        told = answer.outputs.get("OUTPUT")
-        if told is None or told.size != 2 or told.reshape(-1)[1] < 1:
-            raise MalformedAnswer(f"{RAGGED} answers {answer.outputs!r:.120}")
-        return int(told.reshape(-1)[1])
-
-    with ThreadPoolExecutor(count) as pool:
-        shares = list(pool.map(ask, range(1, count + 1)))
+    told = one_round(subject, lengths, "sta-03")
     settled(subject, RAGGED, before, succeed=count)
     after, more = statistics(subject, RAGGED)
     grown = more - batches
-    seen = sum(1 / share for share in shares)
-    return Together(count, after - before, grown.count, grown.rows, seen)
+    if nobody := [length for length in lengths if told.shared[length] < 1]:
+        raise MalformedAnswer(f"{nobody[0]} values: {told.shared[nobody[0]]} shared its execution")
+    seen = sum(1 / share for share in told.shared.values())
+    strange = tuple(length for length in lengths if told.sums[length] != total(length))
+    return Together(count, after - before, grown.count, grown.rows, seen, strange, told.together)

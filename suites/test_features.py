@@ -122,7 +122,7 @@ def test_reshape(triton_probes: Subject, triton_evidence: Evidence, triton_rng: 
 @pytest.mark.clause("RAG-01")
 def test_ragged(triton_probes: Subject) -> None:
     for _ in range(3):
-        told = one_round(triton_probes, LENGTHS)
+        told = one_round(triton_probes, LENGTHS, "rag-01")
         wanted = {length: total(length) for length in LENGTHS}
         assert told.sums == wanted, f"sums by length {told.sums}, expected {wanted}"
 
@@ -131,7 +131,7 @@ def test_ragged(triton_probes: Subject) -> None:
 def test_ragged_share(triton_probes: Subject, triton_evidence: Evidence) -> None:
     deadline, alone = time.monotonic() + PATIENCE, 0
     while time.monotonic() < deadline and alone < ENOUGH:
-        told = one_round(triton_probes, LENGTHS)
+        told = one_round(triton_probes, LENGTHS, "rag-02")
         if max(told.shared.values()) > 1:
             triton_evidence.measure(
                 "requests in an execution", max(told.shared.values()), "requests"

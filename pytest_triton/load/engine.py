@@ -127,7 +127,7 @@ def _owner(
 ) -> str | None:
     """Whose answer a wrong one is, if it is that of one of the other requests."""
     for other, request in enumerate(requests):
-        bare = replace(request, request_id="")
+        bare = replace(request, own={})
         if other != index and request.expected and not check_answer(bare, json_length, body):
             return f"request {index} got the answer of request {other}"
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ class PreparedRequest:
     """One infer request as it goes over the wire, without the Host and what the run adds.
 
     ``headers`` are whole lines, each with its CRLF. ``expected`` holds the outputs that a
-    right answer has; ``rtol`` and ``atol`` say how near is right (for floats).
+    right answer has; ``rtol`` and ``atol`` say how near is right (for floats). ``own`` is what
+    the answer has to say of itself, by the names of the protocol: id, model_name, model_version.
     """
 
     path: str
@@ -29,8 +30,7 @@ class PreparedRequest:
     batch: int = 1
     rtol: float = 1e-3
     atol: float = 1e-5
-    #: The id that the answer has to repeat; "": none was sent.
-    request_id: str = ""
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare_http(
@@ -46,11 +46,17 @@ def prepare_http(
     rtol: float = 1e-3,
     atol: float = 1e-5,
     request_id: str = "",
+    answered_by: str = "",
 ) -> PreparedRequest:
-    """An infer request with binary tensors (or JSON ones). ``batch``: inferences in it."""
+    """An infer request with binary tensors (or JSON ones). ``batch``: inferences in it.
+
+    The answer has to name the model, and ``request_id`` and the version ``answered_by``
+    (default: ``version``) where they are given.
+    """
     headers, body = encode_infer(
         inputs, outputs=outputs, parameters=parameters, binary=binary, request_id=request_id
     )
+    own = {"id": request_id, "model_name": model, "model_version": answered_by or version}
     lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
     lines.append(f"Content-Length: {len(body)}\r\n")
     return PreparedRequest(
@@ -61,7 +67,7 @@ def prepare_http(
         batch,
         rtol,
         atol,
-        request_id,
+        {name: value for name, value in own.items() if value},
     )
 
 
@@ -75,8 +81,9 @@ def check_answer(request: PreparedRequest, json_length: int, body: bytes) -> str
         result = decode_infer(HttpAnswer(200, headers, body, 0.0))
     except MalformedAnswer as error:
         return str(error)
-    if request.request_id and result.id != request.request_id:
-        return f"the id is {result.id!r:.80}, not {request.request_id!r}"
+    for name, said in request.own.items():
+        if getattr(result, name) != said:
+            return f"the answer has the {name} {getattr(result, name)!r}, expected {said!r}"
     for name, wanted in (request.expected or {}).items():
         if name not in result.outputs:
             return f"output {name!r} is missing"

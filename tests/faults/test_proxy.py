@@ -122,6 +122,35 @@ def test_status_stale_and_counts(proxied: Proxied) -> None:
     assert two["id"] == "b"
 
 
+@pytest.mark.parametrize(
+    ("swap", "ids", "asked"),
+    [("answer", "ba", "ba"), ("id", "ba", "ab"), ("values", "ab", "ba")],
+)
+def test_two_at_once_are_swapped(proxied: Proxied, swap: str, ids: str, asked: str) -> None:
+    proxied.rules({"path": "^/t$", "swap": swap, "times": 2})
+    got: dict[str, Any] = {}
+
+    def ask(name: str) -> None:
+        body = json.dumps({"id": name}).encode()
+        got[name] = json.loads(proxied.probe.request("POST", "/t", body=body).body)
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # The server answers everybody with the id 7: an id of one's own shows whose it became.
+    assert [json.loads(got[name]["asked"])["id"] for name in "ab"] == list(asked)
+    assert [got[name]["id"] for name in "ab"] == {"answer": ["7", "7"]}.get(swap, list(ids))
+
+
+def test_nobody_to_swap_with_is_told(proxied: Proxied, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faulty.proxy.rules.TRADE_S", 0.1)
+    proxied.rules({"path": "^/t$", "swap": "id"})
+    proxied.probe.request("POST", "/t", body=b"{}")
+    assert "nobody to trade with" in proxied.state.told()[0]["errors"][0]
+
+
 def test_a_cut_body_and_a_closed_connection(proxied: Proxied) -> None:
     from pytest_triton.probe.types import ConnectionFailed
 

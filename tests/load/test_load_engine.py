@@ -64,6 +64,16 @@ def test_wrong_content_is_found() -> None:
     assert run.wrong_texts == {"output 'OUT' is off by up to 0.5 (rtol 0.001, atol 1e-05)": 4}
 
 
+def test_an_answer_of_another_request_is_found() -> None:
+    array = np.array([(1.0, 2.0)], np.float32)
+    asked = prepare_http("m", "", {"IN": array}, request_id="load 1", answered_by="1")
+    body = inference([1.0, 2.0])
+    with stub_server(says(body)) as stub:
+        run = closed_loop(stub.url, [asked], concurrency=1, count=5, warmup_s=0.0, check_every=1)
+    assert run.wrong == run.checked == 5
+    assert "the answer has the id ''" in next(iter(run.wrong_texts))
+
+
 def test_one_wrong_answer_among_many() -> None:
     answers = [inference([1.0, 2.0])] * 7 + [inference([2.0, 1.0]), inference([1.0, 2.0])]
     with stub_server(says(*answers)) as stub:

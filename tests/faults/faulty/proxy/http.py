@@ -169,6 +169,13 @@ class Handler(BaseHTTPRequestHandler):
                 headers, answer = _with_id_of(headers, answer, body)
         if rule.previous:
             status, headers, answer = one.exchange(self.path, (status, headers, answer))
+        if rule.swap:
+            mine = status, headers, answer, body
+            status, headers, answer, theirs = one.trade(mine)
+            if rule.swap == "id":
+                status, headers, answer = mine[0], *_with_id_of(mine[1], mine[2], theirs)
+            elif rule.swap == "values":
+                headers, answer = _with_id_of(headers, answer, body)
         if rule.status != "":
             status = int(rule.status)
         lowered = {name.lower(): value for name, value in headers}

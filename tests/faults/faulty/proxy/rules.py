@@ -11,6 +11,9 @@ from typing import Any
 
 from . import paths, tensors
 
+#: Seconds that an answer waits for another one to be swapped with.
+TRADE_S = 3.0
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -64,6 +67,9 @@ class Rule:
     cached: bool = False
     #: Give the answer of the request before, of the same path (HTTP).
     previous: bool = False
+    #: Trade with another request that is here now: the whole ``answer``, its ``id`` alone, or
+    #: the ``values`` under one's own id (HTTP). One trade is two matches.
+    swap: str = ""
     status: int | str = ""
     header: dict[str, str] = field(default_factory=dict)
     body: str | None = None
@@ -93,6 +99,8 @@ class Rule:
         patterns += [line["match"] for line in self.lines]
         for pattern in patterns:
             re.compile(pattern)
+        if self.swap not in ("", "answer", "id", "values"):
+            raise ValueError(f"swap is answer, id or values, not {self.swap!r}")
         for name in (*self.ask, *self.set, *self.delete, *self.add, *self.multiply, *self.freeze):
             paths.parse(name)
 
@@ -136,6 +144,8 @@ class Active:
         self.armed = rule.armed_by is None
         self.turn = threading.Lock()
         self.kept: list[bytes] = []
+        self._market = threading.Condition()
+        self._offer: list[Any] | None = None
 
     def arm(self, path: str, body: bytes) -> None:
         """Look whether a request is the one that the rule waits for."""
@@ -182,6 +192,20 @@ class Active:
             before = self._memory.get(key, value)
             self._memory[key] = value
             return before
+
+    def trade(self, mine: Any) -> Any:
+        """Give a value for that of whoever comes next, or is waiting; ValueError if nobody does."""
+        with self._market:
+            if self._offer is not None:
+                offer, self._offer = self._offer, None
+                offer.append(mine)
+                self._market.notify_all()
+                return offer[0]
+            offer = self._offer = [mine]
+            if self._market.wait_for(lambda: len(offer) > 1, TRADE_S):
+                return offer[1]
+            self._offer = None
+        raise ValueError(f"nobody to trade with for {TRADE_S:g} s")
 
     def did(self, changed: bool, trouble: str = "") -> None:
         """Note what came of it."""
