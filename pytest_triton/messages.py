@@ -42,17 +42,56 @@ class StreamAnswer:
 
 
 def on_one_stream(
-    grpc: GrpcProbe, requests: Iterable[pb.ModelInferRequest], *, timeout: float | None = None
+    grpc: GrpcProbe,
+    requests: Iterable[pb.ModelInferRequest],
+    *,
+    version: str = "",
+    timeout: float | None = None,
 ) -> list[StreamAnswer]:
-    """Every response to several requests on one stream, errors too. Raises a ProbeError."""
-    return [
+    """Every response to several requests on one stream, errors too. Raises a ProbeError.
+
+    MalformedAnswer also for a response that names another model or version than was asked;
+    ``version`` is the one that has to answer where a request names none.
+    """
+    sent = list(requests)
+    answers = [
         StreamAnswer(
             response.infer_response.id,
             response.error_message,
             infer_result(response.infer_response),
         )
-        for response in grpc.responses(requests, timeout=timeout)
+        for response in grpc.responses(sent, timeout=timeout)
     ]
+    asked = {request.id: (request.model_name, request.model_version) for request in sent}
+    only = set(asked.values()) if len(set(asked.values())) == 1 else set()
+    versions: dict[str, str] = {}
+    for at, answer in enumerate(answers):
+        if answer.error:
+            continue
+        # An id of nobody is the caller's to tell.
+        model, named = asked.get(answer.id) or next(iter(only), ("", ""))
+        if model and (text := foreign(answer.result, model, named or version, versions)):
+            raise MalformedAnswer(f"response {at} of {len(answers)}: {text}")
+    return answers
+
+
+def foreign(result: InferResult, model: str, version: str, versions: dict[str, str]) -> str:
+    """What a response says of the model and the version that it comes from and is not so; "".
+
+    Where no ``version`` is known it is that of the model's first response, which
+    ``versions`` remembers. A final response without outputs has no version.
+    """
+    if result.model_name != model:
+        return f"model_name is {result.model_name!r}, expected {model!r}"
+    told = result.model_version
+    if not told and not result.outputs and not result.datatypes:
+        return ""
+    wanted = version or versions.setdefault(model, told)
+    if told != wanted or not told:
+        return f"model_version is {told!r}, " + (
+            f"expected {version!r}" if version else f"that of others is {wanted!r}"
+        )
+    return ""
 
 
 def one_value(result: InferResult, output: str) -> object:

@@ -10,7 +10,7 @@ from pytest_triton.declined import reason, says
 from pytest_triton.evidence import Evidence
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import HttpAnswer, parse_json
-from pytest_triton.probe_set import ECHO, STREAM
+from pytest_triton.probe_set import ECHO, STREAM, VERSION
 from pytest_triton.streaming import (
     LONG,
     PAUSE_MS,
@@ -53,11 +53,9 @@ def test_generate_stream(triton_probes: Subject, triton_evidence: Evidence) -> N
             )
             kind = answer.headers.get("content-type", "")
             assert kind.startswith(EVENTS), f"the content type is {kind!r}"
-            found = [
-                (event.get("model_name"), event.get("INDEX"), event.get("text_output"))
-                for event in events(answer.body)
-            ]
-            wanted = [(STREAM, at, f"gen-02 {at}") for at in range(count)]
+            keys = ("model_name", "model_version", "INDEX", "text_output")
+            found = [tuple(event.get(key) for key in keys) for event in events(answer.body)]
+            wanted = [(STREAM, VERSION, at, f"gen-02 {at}") for at in range(count)]
             assert found == wanted, f"events {found}, expected {wanted}"
 
 

@@ -111,7 +111,9 @@ def test_error_on_a_stream(triton_subject: Subject, triton_evidence: Evidence) -
                 name, case.inputs, outputs=["no_such_output"], request_id="grp-08 bad"
             )
             last = infer_request(name, case.inputs, request_id="grp-08 last")
-            answers = on_one_stream(_grpc(triton_subject), [good, bad, last])
+            answers = on_one_stream(
+                _grpc(triton_subject), [good, bad, last], version=right.model_version
+            )
             ids = [answer.id for answer in answers]
             assert ids == [good.id, bad.id, last.id], f"answers to {ids}"
             failed = [answer.id for answer in answers if answer.error]
@@ -152,7 +154,7 @@ def test_many_on_a_stream(triton_subject: Subject, triton_evidence: Evidence) ->
                 infer_request(name, case.inputs, request_id=f"grp-11 {at}")
                 for at, case in enumerate(cases)
             ]
-            answers = on_one_stream(_grpc(triton_subject), requests)
+            answers = on_one_stream(_grpc(triton_subject), requests, version=right[0].model_version)
             ids = [answer.id for answer in answers]
             assert ids == [request.id for request in requests], f"answers to {ids}, in this order"
             for answer, wanted in zip(answers, right, strict=True):
@@ -178,7 +180,9 @@ def test_one_response(triton_subject: Subject, triton_evidence: Evidence) -> Non
             right = triton_subject.answer(name, case)
             for asked in ({}, WITH_FINAL):
                 request = infer_request(name, case.inputs, parameters=asked, request_id="dec-03")
-                answers = on_one_stream(_grpc(triton_subject), [request])
+                answers = on_one_stream(
+                    _grpc(triton_subject), [request], version=right.model_version
+                )
                 assert len(answers) == 1, f"{len(answers)} responses, {asked or 'nothing'} asked"
                 (answer,) = answers
                 assert not answer.error, f"refused: {answer.error}"

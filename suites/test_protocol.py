@@ -19,6 +19,7 @@ from pytest_triton.asking import (
 )
 from pytest_triton.compare import mismatch
 from pytest_triton.evidence import Evidence
+from pytest_triton.messages import foreign
 from pytest_triton.probe.codec import as_tensor, element_count
 from pytest_triton.subject import Subject
 
@@ -250,6 +251,10 @@ def test_decoupled_stream(triton_subject: Subject, triton_evidence: Evidence) ->
             final = [bool(r.parameters.get("triton_final_response")) for r in responses]
             assert final == [False] * (len(final) - 1) + [True], f"final marks {final}"
             assert all(r.id == "dec-02" for r in responses), "a response has another id"
+            versions: dict[str, str] = {}
+            for at, response in enumerate(responses):
+                told = foreign(response, name, "", versions)
+                assert not told, f"response {at} of {len(responses)}: {told}"
             full = [r for r in responses if r.outputs]
             again = [r for r in grpc.stream_infer(name, case.inputs) if r.outputs]
             assert len(full) == len(again), f"{len(full)} responses, then {len(again)}"

@@ -11,7 +11,7 @@ from pytest_triton.declined import declined, says
 from pytest_triton.evidence import Evidence
 from pytest_triton.messages import on_one_stream, one_value
 from pytest_triton.probe.protobuf import infer_request
-from pytest_triton.probe_set import SEQUENCE
+from pytest_triton.probe_set import SEQUENCE, VERSION
 from pytest_triton.sequencing import (
     Sequence,
     interleaved,
@@ -111,7 +111,7 @@ def test_over_a_stream(triton_probes: Subject) -> None:
         )
         for at, value in enumerate(values)
     ]  # fmt: skip
-    answers = on_one_stream(triton_probes.grpc, requests)
+    answers = on_one_stream(triton_probes.grpc, requests, version=VERSION)
     errors = [answer.error for answer in answers if answer.error]
     assert not errors, f"an error: {errors[0]}"
     ids = [answer.id for answer in answers]

@@ -11,7 +11,7 @@ from pytest_triton.evidence import Evidence
 from pytest_triton.messages import WITH_FINAL, on_one_stream
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.protobuf import infer_request
-from pytest_triton.probe_set import STREAM
+from pytest_triton.probe_set import STREAM, VERSION
 from pytest_triton.streaming import (
     LONG,
     PAUSE_MS,
@@ -35,10 +35,10 @@ def _grpc(subject: Subject) -> GrpcProbe:
 def test_no_response(triton_probes: Subject) -> None:
     inputs = stream_inputs("nothing", 0)
     plain = infer_request(STREAM, inputs, request_id="dec-04")
-    answers = on_one_stream(_grpc(triton_probes), [plain])
+    answers = on_one_stream(_grpc(triton_probes), [plain], version=VERSION)
     assert not answers, f"{len(answers)} responses, none were asked for"
     marked = infer_request(STREAM, inputs, parameters=WITH_FINAL, request_id="dec-04")
-    answers = on_one_stream(_grpc(triton_probes), [marked])
+    answers = on_one_stream(_grpc(triton_probes), [marked], version=VERSION)
     assert len(answers) == 1, f"{len(answers)} responses, one empty final response was asked for"
     flaw = stream_flaw(answers, "nothing", 0)
     assert not flaw, flaw
@@ -63,7 +63,7 @@ def test_count_and_order(triton_probes: Subject, triton_evidence: Evidence) -> N
             request = infer_request(
                 STREAM, stream_inputs("many", count), parameters=WITH_FINAL, request_id="dec-06"
             )
-            answers = on_one_stream(_grpc(triton_probes), [request])
+            answers = on_one_stream(_grpc(triton_probes), [request], version=VERSION)
             flaw = stream_flaw(answers, "many", count)
             assert not flaw, flaw
             ids = {answer.id for answer in answers}
@@ -79,7 +79,7 @@ def test_two_on_a_stream(triton_probes: Subject, triton_evidence: Evidence) -> N
         )
         for name, (text, count) in asked.items()
     ]
-    answers = on_one_stream(_grpc(triton_probes), requests)
+    answers = on_one_stream(_grpc(triton_probes), requests, version=VERSION)
     strange = {answer.id for answer in answers} - set(asked)
     assert not strange, f"responses with the ids {strange}, which nobody sent"
     for name, (text, count) in asked.items():
