@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from pytest_triton.bracketing import of_all
 from pytest_triton.monitor.truth import Look, earlier_life, successes, told
 from pytest_triton.probe.http import wait_until
 from pytest_triton.subject import Subject
@@ -22,8 +23,10 @@ def disagreeing(subject: Subject) -> list[str]:
     """Where metrics and statistics contradict each other; one line each.
 
     What a version's counters kept from before it was loaded anew is no contradiction.
-    Raises AssertionError where the statistics leave a ready version out.
+    Raises AssertionError where the statistics leave a ready version out, NotAssessed where
+    Triton has none of all models.
     """
+    of_all(subject)
     return settled(lambda: _look(subject), lambda look, version: _went_on(subject, look, version))
 
 
