@@ -12,7 +12,7 @@ import numpy as np
 from pytest_triton.declining import complaint
 from pytest_triton.errors import SubjectFault
 from pytest_triton.probe.cases import InputCase
-from pytest_triton.probe.codec import as_tensor, encode_raw
+from pytest_triton.probe.codec import as_tensor, decode_raw, encode_raw
 from pytest_triton.probe.cuda import CudaRegion
 from pytest_triton.probe.http import wait_until
 from pytest_triton.probe.regions import SharedRegion
@@ -144,7 +144,7 @@ class Exchange:
         self, subject: Subject, model: str, layout: Layout, case: InputCase,
         source: SharedRegion | CudaRegion, target: SharedRegion | CudaRegion,
     ) -> None:  # fmt: skip
-        self._subject = subject
+        self.subject, self.case = subject, case
         self.model, self.layout, self.source, self.target = model, layout, source, target
         self._inputs = case.inputs
 
@@ -183,20 +183,20 @@ class Exchange:
         for entry in body["inputs"]:
             if entry["name"] == data:
                 entry["data"] = np.zeros(entry["shape"], dtype=np.int8).reshape(-1).tolist()
-        return said(self._subject.post(infer_path(self.model), body))
+        return said(self.subject.post(infer_path(self.model), body))
 
     def call(
         self, request_id: str, changed: Mapping[str, Mapping[str, Any]] | None = None,
         content: str = "",
     ) -> Any:  # fmt: skip
         """ModelInfer; ``content``: an input that has typed contents too."""
-        assert self._subject.grpc is not None
+        assert self.subject.grpc is not None
         places, outputs = self._parameters(changed or {})
         message = placed_message(self.model, self._inputs, places, outputs, request_id)
         for entry in message.inputs:
             if entry.name == content:
                 entry.contents.int_contents.append(0)
-        return self._subject.grpc.call("ModelInfer", message)
+        return self.subject.grpc.call("ModelInfer", message)
 
     def blank(self) -> None:
         """Overwrite the region of outputs."""
@@ -204,9 +204,8 @@ class Exchange:
 
     def problem(self, told: Mapping[str, tuple[str, list[int]]]) -> str | None:
         """What is wrong with the outputs: what the answer tells of them, and their bytes."""
-        wanted = {name: (kind, shape) for name, (kind, shape, _) in self.layout.wanted.items()}
-        if told != wanted:
-            return f"the answer tells outputs {dict(told)}, without shared memory {wanted}"
+        if told != self.told:
+            return f"the answer tells outputs {dict(told)}, without shared memory {self.told}"
         for name, (_, _, data) in self.layout.wanted.items():
             place = self.layout.outputs[name]
             got = self.target.read(place.size, place.offset)
@@ -218,9 +217,26 @@ class Exchange:
                     f"output {name!r} in the region differs at byte {at} of {len(data)}: "
                     f"{got[at : at + 8].hex()}, without shared memory {data[at : at + 8].hex()}"
                 )
-        return self._strayed()
+        return self.strayed()
 
-    def _strayed(self) -> str | None:
+    @property
+    def told(self) -> dict[str, tuple[str, list[int]]]:
+        """Data type and shape of every output, as the request without shared memory got them."""
+        return {name: (kind, shape) for name, (kind, shape, _) in self.layout.wanted.items()}
+
+    def values(self) -> dict[str, np.ndarray[Any, Any]]:
+        """The outputs that lie in the region, of the data types and shapes of :attr:`told`.
+
+        Raises MalformedAnswer for bytes that are none.
+        """
+        found = {}
+        for name, (kind, shape) in self.told.items():
+            place = self.layout.outputs[name]
+            data = memoryview(self.target.read(place.size, place.offset))
+            found[name] = decode_raw(data, kind, shape, name)
+        return found
+
+    def strayed(self) -> str | None:
         """Where something was written that is no output's place."""
         whole = bytearray(self.target.read(self.target.size))
         for place in self.layout.outputs.values():

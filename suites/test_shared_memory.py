@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.declining import complaint
 from pytest_triton.evidence import Evidence
+from pytest_triton.foreign_regions import nobody_else, watch
 from pytest_triton.in_use import unregister_in_use
 from pytest_triton.probe.regions import SharedRegion
 from pytest_triton.probe.shared import HttpRegions
@@ -22,6 +22,7 @@ from pytest_triton.sharing import (
     told_by_json,
     told_by_message,
 )
+from pytest_triton.steady import region_flaw
 from pytest_triton.subject import Subject
 
 PAGE, SIZE = 4096, 64
@@ -46,11 +47,8 @@ def test_register(triton_adjustable: Subject, triton_evidence: Evidence) -> None
 
 @pytest.mark.clause("SHM-18")
 def test_unregister_all(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
+    watch(triton_adjustable)
     for one in both(triton_adjustable):
-        if foreign := one.status():
-            raise NotAssessed(
-                Reason.NOT_APPLICABLE, f"other clients have registered {sorted(foreign)[0]!r}"
-            )
         with (
             triton_evidence.case(one.name),
             SharedRegion(SIZE) as first,
@@ -60,13 +58,12 @@ def test_unregister_all(triton_adjustable: Subject, triton_evidence: Evidence) -
             try:
                 for name, region in zip(names, (first, second), strict=True):
                     one.register(name, region.key, SIZE)
-                assert sorted(one.status()) == sorted(names), (
-                    f"registered are {sorted(one.status())}"
-                )
+                shown = nobody_else(one, names)  # the last look before it
                 one.unregister()
+                assert shown == sorted(names), f"registered are {shown}"
                 for other in both(triton_adjustable):
-                    left = sorted(other.status())
-                    assert not left, f"{other.name} still shows {', '.join(left)}"
+                    left = [name for name in names if name in other.status()]
+                    assert not left, f"{other.name} still shows {', '.join(sorted(left))}"
             finally:
                 for name in names:
                     take_back(one, name)
@@ -141,7 +138,7 @@ def test_unknown_region(triton_adjustable: Subject, triton_evidence: Evidence) -
 def test_infer(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
     for name, case in samples(triton_adjustable):
         with triton_evidence.case(name), exchange(triton_adjustable, name, case, "shm07") as made:
-            text = made.problem(told_by_json(made.post("shm-07")))
+            text = region_flaw(made, lambda: told_by_json(made.post("shm-07")))
             assert not text, text
     triton_evidence.need("model whose tensors travel as JSON")
 
@@ -150,7 +147,7 @@ def test_infer(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
 def test_infer_grpc(triton_adjustable: Subject, triton_evidence: Evidence) -> None:
     for name, case in samples(triton_adjustable):
         with triton_evidence.case(name), exchange(triton_adjustable, name, case, "shm17") as made:
-            text = made.problem(told_by_message(made.call("shm-17")))
+            text = region_flaw(made, lambda: told_by_message(made.call("shm-17")))
             assert not text, text
     triton_evidence.need("model whose tensors travel as JSON")
 
