@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from pytest_triton.criteria import Inconclusive
 from pytest_triton.errors import SubjectFault
 from pytest_triton.messages import StreamAnswer, one_value
 from pytest_triton.probe.types import InferResult, MalformedAnswer, parse_json
 from pytest_triton.probe_set import STREAM
 from pytest_triton.subject import Subject
 
-#: A stream that a client leaves: responses, and milliseconds between them.
-LONG, PAUSE_MS = 40, 50
+#: Streams that a client leaves: responses (more, where the client was too late), and
+#: milliseconds between them.
+LONG, PAUSE_MS = (40, 120), 50
 _MARK = b"data: "
 #: A stream that comes within this part of the time that the model takes came as one piece.
 _PIECE = 0.25
@@ -61,29 +63,47 @@ def number(result: InferResult, output: str) -> int:
     return int(value)
 
 
-def cancelled_by(subject: Subject, leave: Callable[[], None]) -> bool:
-    """Whether STREAM finds one more request cancelled after a client has left.
+Open = Callable[[int], Iterator[object]]
 
-    The model answers one request at a time, so that it tells only once it is done.
+
+def leaving_flaw(subject: Subject, stream: Open) -> str | None:
+    """What is wrong with a stream that its client leaves; None: its request is cancelled.
+
+    ``stream`` opens one of STREAM with so many responses, :data:`PAUSE_MS` apart. The model
+    answers one request at a time, so that it tells only once it is done. A client that left
+    when the model may have been at its end shows nothing: then the stream is longer. Late
+    each time is the subject's fault where all responses come at once, and Inconclusive else.
     """
-    before = _cancelled(subject)
-    leave()
-    return _cancelled(subject) > before
+    for count in LONG:
+        before, sent = _cancelled(subject), time.monotonic()
+        leave_after_first(stream(count))
+        took = time.monotonic() - sent
+        if _cancelled(subject) > before:
+            return None
+        if took < count * PAUSE_MS / 1000 / 2:
+            return "the model went on to its end"
+    if text := held_back(subject, stream):
+        return f"the model went on to its end{text}"
+    raise Inconclusive(f"the client left after {took:.1f} s, when the stream may have been over")
 
 
-def held_back(subject: Subject, responses: Iterator[object]) -> str:
-    """ ": …" if a stream of LONG responses comes as one piece, though the model makes it slowly.
+def held_back(subject: Subject, stream: Open) -> str:
+    """ ": …" if streams come as one piece, twice, though the model makes them slowly; else "".
 
     What lies between here and the model reads the whole answer first: a client cannot leave
-    before it is made. "" for a stream that comes bit by bit, and for another number.
+    before it is made. Raises SubjectFault for a stream without a response.
     """
-    started = time.monotonic()
-    came = [time.monotonic() - started for _ in responses]
-    if len(came) != LONG or came[-1] - came[0] > _PIECE * (LONG - 1) * PAUSE_MS / 1000:
-        return ""
+    count = LONG[0]
+    for _ in range(2):
+        started = time.monotonic()
+        came = [time.monotonic() - started for _ in stream(count)]
+        if not came:
+            raise SubjectFault("the stream ends without a response")
+        if len(came) != count or came[-1] - came[0] > _PIECE * (count - 1) * PAUSE_MS / 1000:
+            return ""
     named = subject.http.request("GET", "/v2/health/live").gateway
     return (
-        f": asked again, all {LONG} responses come within {came[-1] - came[0]:.2f} s after "
+        f": asked again, all {count} responses come within {came[-1] - came[0]:.2f} s after "
         f"{came[0]:.1f} s, and the model makes one every {PAUSE_MS} ms: something on the way "
         f"holds whole answers back, such as a gateway that buffers{f' ({named})' * bool(named)}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +12,7 @@ from pytest_triton.evidence import Evidence
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import HttpAnswer, parse_json
 from pytest_triton.probe_set import ECHO, STREAM, VERSION
-from pytest_triton.streaming import (
-    LONG,
-    PAUSE_MS,
-    cancelled_by,
-    events,
-    held_back,
-    leave_after_first,
-)
+from pytest_triton.streaming import PAUSE_MS, events, leaving_flaw
 from pytest_triton.subject import Subject
 
 NOBODY = "pytest_triton_no_such_model"
@@ -115,15 +109,12 @@ def test_no_route(triton_probes: Subject, triton_evidence: Evidence) -> None:
 
 @pytest.mark.clause("GEN-08")
 def test_closed_connection(triton_probes: Subject) -> None:
-    request = {"text_input": "gen-08", "COUNT": LONG, "DELAY_MS": PAUSE_MS}
+    def stream(count: int) -> Iterator[object]:
+        request = {"text_input": "gen-08", "COUNT": count, "DELAY_MS": PAUSE_MS}
+        return triton_probes.http.generate_stream(STREAM, request)
 
-    def leave() -> None:
-        leave_after_first(triton_probes.http.generate_stream(STREAM, request))
-
-    assert cancelled_by(triton_probes, leave), (
-        "the client has closed the connection, the model went on to its end"
-        + held_back(triton_probes, triton_probes.http.generate_stream(STREAM, request))
-    )
+    text = leaving_flaw(triton_probes, stream)
+    assert not text, f"the client has closed the connection, {text}"
 
 
 @pytest.mark.clause("GEN-09")

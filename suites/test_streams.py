@@ -12,15 +12,7 @@ from pytest_triton.messages import WITH_FINAL, on_one_stream
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.protobuf import infer_request
 from pytest_triton.probe_set import STREAM, VERSION
-from pytest_triton.streaming import (
-    LONG,
-    PAUSE_MS,
-    cancelled_by,
-    held_back,
-    leave_after_first,
-    stream_flaw,
-    stream_inputs,
-)
+from pytest_triton.streaming import PAUSE_MS, leaving_flaw, stream_flaw, stream_inputs
 from pytest_triton.subject import Subject
 
 COUNTS = (1, 2, 7, 30)
@@ -90,11 +82,10 @@ def test_two_on_a_stream(triton_probes: Subject, triton_evidence: Evidence) -> N
 
 @pytest.mark.clause("DEC-08")
 def test_leaving_a_stream(triton_probes: Subject) -> None:
-    def ask() -> Iterator[object]:
-        inputs = stream_inputs("long", LONG, PAUSE_MS)
-        return _grpc(triton_probes).stream_infer(STREAM, inputs, request_id="dec-08")
+    def stream(count: int) -> Iterator[object]:
+        return _grpc(triton_probes).stream_infer(
+            STREAM, stream_inputs("long", count, PAUSE_MS), request_id="dec-08"
+        )
 
-    assert cancelled_by(triton_probes, lambda: leave_after_first(ask())), (
-        "the client has cancelled the stream, the model went on to its end"
-        + held_back(triton_probes, ask())
-    )
+    text = leaving_flaw(triton_probes, stream)
+    assert not text, f"the client has cancelled the stream, {text}"
