@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pytest_triton.bracketing import IN_A_ROW, OUTSIDE, Bracket, contradiction, outside
-from pytest_triton.criteria import Inconclusive
+from pytest_triton.bracketing import IN_A_ROW, OUTSIDE, Bracket, contradiction, of_all, outside
+from pytest_triton.criteria import Inconclusive, NotAssessed
+from pytest_triton.probe.types import MalformedAnswer, RequestFailed
 
 KEY = ("m", "1")
 
@@ -98,3 +100,33 @@ def test_what_never_settles_is_inconclusive() -> None:
     looks = iter([RISING, RISING, LIE] * 99)
     with pytest.raises(Inconclusive):
         contradiction(lambda: next(looks), patience=0.3)
+
+
+NAMESPACED = "Request for unknown model: '/models::m' is not found"
+
+
+def _subject(answer: Any, listed: list[dict[str, str]]) -> Any:
+    def statistics() -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return {"model_stats": answer}
+
+    http = SimpleNamespace(statistics=statistics, index=lambda **_: listed)
+    return SimpleNamespace(http=http, models={"m": None})
+
+
+def test_a_server_with_namespaces_cannot_tell_all_models() -> None:
+    once = {"name": "m", "version": "1"}
+    refuses = RequestFailed("http", 400, NAMESPACED)
+    with pytest.raises(NotAssessed, match="--model-namespacing"):
+        of_all(_subject(refuses, [once]))
+    with pytest.raises(NotAssessed, match="several namespaces"):
+        of_all(_subject([once, once], [once, once]))
+
+
+def test_other_refusals_and_doubles_are_faults() -> None:
+    once = {"name": "m", "version": "1"}
+    with pytest.raises(RequestFailed):
+        of_all(_subject(RequestFailed("http", 400, "unknown model 'm'"), [once]))
+    with pytest.raises(MalformedAnswer, match="twice"):
+        of_all(_subject([once, once], [once]))
