@@ -5,6 +5,7 @@ The probe models SLOW and QUEUE execute one request at a time and number them.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pytest_triton.criteria import Inconclusive
+from pytest_triton.exactly import not_own
 from pytest_triton.messages import one_value
 from pytest_triton.probe.types import ConnectionFailed, MalformedAnswer, RequestFailed
-from pytest_triton.probe_set import QUEUE, SLOW
+from pytest_triton.probe_set import QUEUE, SLOW, VERSION
 from pytest_triton.subject import Subject
 
 T = TypeVar("T")
@@ -26,6 +28,7 @@ BUSY_MS, ARRIVAL_S = 600, 0.15
 TRIES = 3
 #: Requests that come at once to a full queue, and those that wait to be overtaken.
 CROWD, WAITING = 5, 3
+_COUNT = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,19 @@ class Turn:
 def turn(
     subject: Subject, delay_ms: int, *, model: str = SLOW, protocol: Any = None, **keywords: Any
 ) -> Turn:
-    """Ask a model to be busy for some time. Raises a ProbeError."""
+    """Ask a model to be busy for some time. Raises a ProbeError.
+
+    MalformedAnswer also for an answer that says that it is another request's.
+    """
+    name = keywords.setdefault("request_id", f"turn {next(_COUNT)}")
     sent = time.monotonic()
     inputs = {"DELAY_MS": np.array([[delay_ms]], dtype=np.int32)}
     if protocol is None:
         protocol, keywords = subject.http, {"binary": False, **keywords}
-    number = one_value(protocol.infer(model, inputs, **keywords), "TURN")
+    answer = protocol.infer(model, inputs, **keywords)
+    if text := not_own(answer, name, model, VERSION):
+        raise MalformedAnswer(text)
+    number = one_value(answer, "TURN")
     if not isinstance(number, np.integer):
         raise MalformedAnswer(f"TURN is {number!r}, not an integer")
     return Turn(int(number), sent, time.monotonic())
@@ -185,7 +195,10 @@ def overtaking(subject: Subject) -> Overtaking:
             busy = pool.submit(turn, subject, BUSY_MS)
             time.sleep(ARRIVAL_S)
             low = [
-                pool.submit(turn, subject, 0, parameters={"priority": 2}) for _ in range(WAITING)
+                pool.submit(
+                    turn, subject, 0, parameters={"priority": 2}, request_id=f"sch-03 low {at}"
+                )
+                for at in range(WAITING)
             ]
             time.sleep(ARRIVAL_S)
             high = turn(subject, 0, parameters={"priority": 1}, request_id="sch-03")
