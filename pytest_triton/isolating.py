@@ -13,6 +13,7 @@ from itertools import pairwise
 from pytest_triton.compare import mismatch
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.errors import SubjectFault
+from pytest_triton.exactly import not_own
 from pytest_triton.measuring import drive
 from pytest_triton.probe.cases import InputCase
 from pytest_triton.probe.types import InferResult
@@ -162,8 +163,7 @@ def _wait(results: Iterable[None]) -> None:
 def _wrong(asked: Sequence[Alone], index: int, got: InferResult, request_id: str) -> str | None:
     fault = asked[index].fits(got)
     if not fault:
-        other = got.id != request_id
-        return f"the id is {got.id!r:.80}, not {request_id!r}" if other else None
+        return not_own(got, request_id, asked[index].answer.model_name, "") or None
     owner = next((at for at, one in enumerate(asked) if not one.fits(got)), None)
     if owner is not None:
         return f"request {index} got the answer of request {owner}"
