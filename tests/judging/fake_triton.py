@@ -11,6 +11,7 @@ import contextlib
 import json
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -101,6 +102,7 @@ class FakeTriton:
     counts: dict[tuple[str, str], list[int]] = field(
         default_factory=lambda: {(m, v): [0, 0, 0] for m in VERSIONS for v in VERSIONS[m]}
     )
+    asked: dict[tuple[str, str], float] = field(default_factory=dict)
     sizes: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
     lock: Any = field(default_factory=threading.Lock)
 
@@ -157,7 +159,7 @@ class FakeTriton:
                 {
                     "name": model,
                     "version": served,
-                    "last_inference": 1_700_000_000_000 if rows else 0,
+                    "last_inference": int(self.asked.get((model, served), 0) * 1000),
                     "inference_count": rows,
                     "execution_count": executions,
                     "inference_stats": {
@@ -283,6 +285,7 @@ class FakeTriton:
             for key in ((name, version),) + ((("scale", "2"),) * 2 if name == "chain" else ()):
                 self.counts[key][0] += 1
                 self.counts[key][2] += many
+                self.asked[key] = time.time()
                 sizes = self.sizes.setdefault(key, {})
                 sizes[many] = sizes.get(many, 0) + 1
         holder, key = request, "binary_data_output"

@@ -15,7 +15,7 @@ from fake_triton import FakeTriton, fake_triton
 from hostile import GONE, NONSENSE, parts, spoiled
 from in_process import functions, judge
 
-from pytest_triton import counting, tallying
+from pytest_triton import clocked, counting, tallying
 from pytest_triton.deployment import Deployment
 from pytest_triton.settings import Settings
 
@@ -35,11 +35,13 @@ def fake() -> Iterator[FakeTriton]:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting for a lie to become the truth is for real servers."""
-    from pytest_triton.suites import test_metrics
+    from pytest_triton.suites import test_metrics, test_statistics
 
     monkeypatch.setattr(counting, "SETTLE", 0.05)
     monkeypatch.setattr(counting, "QUIET", 0.01)
     monkeypatch.setattr(tallying, "PATIENCE", 0.05)
+    monkeypatch.setattr(clocked, "PATIENCE", 0.05)
+    monkeypatch.setattr(test_statistics, "CHANGING", 0.05)
     patient = test_metrics.wait_until
     monkeypatch.setattr(
         test_metrics, "wait_until", lambda check, timeout: patient(check, timeout=0.1)
