@@ -20,7 +20,10 @@ class Model:
     def __init__(self, *, notices: bool, before: float = 0.0, buffers: bool = False) -> None:
         self.notices, self.before, self.buffers = notices, before, buffers
         self.cancelled, self.asked = 0, []
-        self.http: Any = SimpleNamespace(generate=lambda *_: {"CANCELLED": self.cancelled})
+        self.http: Any = SimpleNamespace(
+            generate=lambda *_: {"CANCELLED": self.cancelled},
+            request=lambda *_: SimpleNamespace(gateway="via: 1.1 edge"),
+        )
 
     def stream(self, count: int) -> Iterator[object]:
         self.asked.append(count)
@@ -66,4 +69,6 @@ def test_late_each_time_shows_nothing() -> None:
 
 
 def test_a_stream_that_is_read_to_its_end_first() -> None:
-    assert "all at once" in str(_flaw(Model(notices=True, buffers=True)))
+    text = str(_flaw(Model(notices=True, buffers=True)))
+    assert "all 40 responses come within" in text
+    assert "a gateway that buffers (via: 1.1 edge)" in text
