@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import selectors
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import numpy as np
 
 from pytest_triton.errors import ToolError
 from pytest_triton.export import frames
+from pytest_triton.export.piping import exchange
 from pytest_triton.repository.reference import DEFAULT_SEED, python_path
 from pytest_triton.repository.sidecar import Tensors
 
@@ -132,40 +132,16 @@ class ReferenceProcess:
     def _exchange(
         self, process: subprocess.Popen[bytes], question: bytes, timeout: float
     ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
-        """Write and read at once, so that neither side waits for a full pipe."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        deadline = time.monotonic() + timeout
-        left = memoryview(question)
-        answer = bytearray()
-        for pipe in (process.stdin, process.stdout):
-            os.set_blocking(pipe.fileno(), False)
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdin, selectors.EVENT_WRITE)
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while (wanted := _wanted(answer)) > len(answer):
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    raise ToolError(
-                        f"the reference did not answer within {timeout:.0f} s",
-                        "try again on a machine with less load",
-                    )
-                for key, _ in selector.select(remaining):
-                    if key.fileobj is process.stdin:
-                        try:
-                            left = left[os.write(key.fd, left[: 1 << 20]) :]
-                        except BrokenPipeError:
-                            raise self._died(process) from None
-                        if not left:
-                            selector.unregister(process.stdin)
-                    else:
-                        piece = os.read(key.fd, min(1 << 20, wanted - len(answer)))
-                        if not piece:
-                            raise self._died(process)
-                        answer += piece
-        head = frames.PREFIX.size
-        size = frames.sizes(bytes(answer[:head]))[0]
-        return frames.decode(bytes(answer[head : head + size]), bytes(answer[head + size :]))
+        try:
+            text, payload = exchange(process, question, time.monotonic() + timeout)
+        except TimeoutError:
+            raise ToolError(
+                f"the reference did not answer within {timeout:.0f} s",
+                "try again on a machine with less load",
+            ) from None
+        except EOFError:
+            raise self._died(process) from None
+        return frames.decode(text, payload)
 
     def _died(self, process: subprocess.Popen[bytes]) -> ToolError:
         try:
@@ -183,14 +159,6 @@ class ReferenceProcess:
             f"the reference process ended with status {process.returncode}\n{tail}",
             f"run it by hand: {sys.executable} -m pytest_triton.export.oracle",
         )
-
-
-def _wanted(answer: bytearray) -> int:
-    """How many bytes the frame has, as far as can be told from its beginning."""
-    head = frames.PREFIX.size
-    if len(answer) < head:
-        return head
-    return head + sum(frames.sizes(bytes(answer[:head])))
 
 
 def main() -> int:
