@@ -103,7 +103,7 @@ def _docker() -> Iterator[Check]:
 
 
 def _bwrap() -> Check:
-    what = "grading of untrusted submissions"
+    what = "references out of served files (ACC-01), better kept apart"
     if not shutil.which("bwrap"):
         return Check(TOOLS, "bubblewrap", "absent", "works", "none", "install bubblewrap", what)
     status, said = ask("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")
