@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
-from pytest_triton.export.oracle import ReferenceProcess
 from pytest_triton.observed import Observed
 from pytest_triton.probe.cases import stack
 from pytest_triton.probe.codec import as_tensor, encode_raw
@@ -24,8 +23,8 @@ from pytest_triton.probe.types import (
     ProbeError,
     RequestFailed,
 )
+from pytest_triton.references import References
 from pytest_triton.repository.layout import model_directory
-from pytest_triton.repository.reference import reference_models
 from pytest_triton.served import well_formed_tensors
 from pytest_triton.settings import Settings
 
@@ -50,24 +49,21 @@ class Subject(Observed):
 
     def __init__(self, deployment: Deployment, settings: Settings) -> None:
         super().__init__(deployment, settings)
-        self._oracle: ReferenceProcess | None = None
+        self.references = References(deployment.kind, deployment.repository)
 
     def expect_reference(self) -> None:
         """Start the oracle now: it imports torch while other clauses are judged."""
-        if self.deployment.kind == "reference":
-            self._oracle = self._oracle or ReferenceProcess()
-            self._oracle.start()
+        self.references.start()
 
     def knows_answers(self) -> bool:
-        """Whether right answers are known for a PyTorch model: by an oracle or with its inputs."""
-        if self.deployment.kind == "reference":
+        """Whether right answers are known for a PyTorch model: see :class:`References`."""
+        if self.deployment.kind == "reference" or self.references.has_scripts(self.pytorch):
             return True
         return any(case.expected for name in self.pytorch for case in self.cases(name))
 
     def close(self) -> None:
-        """Give the connections and the oracle back."""
-        if self._oracle is not None:
-            self._oracle.close()
+        """Give the connections and the processes of references back."""
+        self.references.close()
         super().close()
 
     @cached_property
@@ -273,18 +269,15 @@ class Subject(Observed):
         return tuple(str(version) for version in present if str(version) not in served)
 
     def reference(
-        self, model: str, version: str, case: InputCase, *, made_for: str = ""
+        self, model: str, version: str, case: InputCase, *, made_for: str = "", files: bool = False
     ) -> Mapping[str, np.ndarray[Any, Any]] | None:
         """What a version has to answer; None: nobody knows.
 
-        The eager module of a reference model says it; for any other model the outputs that
-        came with the inputs (side-car, validation_data), which belong to version ``made_for``
-        ("": the latest).
+        Outputs that came with the inputs (side-car, validation_data) belong to version
+        ``made_for`` ("": the latest); ``files``: where nothing else is known, run the served
+        TorchScript file. NotAssessed if that fails, which is no fault of the server.
         """
-        latest = self.models[model].versions[-1]
-        if self.deployment.kind != "reference" or model not in reference_models():
-            return case.expected if (version or latest) == (made_for or latest) else None
-        if self._oracle is None:
-            self._oracle = ReferenceProcess()
-        arrays = {name: as_tensor(value).array for name, value in case.inputs.items()}
-        return self._oracle.run(model, int(version or latest), arrays)
+        served = self.models[model]
+        asked = version or served.versions[-1]
+        known = asked == (made_for or served.versions[-1])
+        return self.references.answer(served, asked, case, known=known, files=files)

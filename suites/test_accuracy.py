@@ -23,11 +23,14 @@ MANY_VARIED = 64
 def test_reference(triton_subject: Subject, triton_evidence: Evidence) -> None:
     errors: list[float] = []
     compared = 0
+    asked = triton_subject.references
     for name, model in triton_subject.pytorch.items():
-        with triton_evidence.case(name):
-            for version in model.versions:
+        for version in model.versions:
+            with triton_evidence.case(name):
                 for case in triton_subject.batches(name, version):
-                    wanted = triton_subject.reference(name, version, case, made_for=version)
+                    wanted = triton_subject.reference(
+                        name, version, case, made_for=version, files=True
+                    )
                     if wanted is None:
                         continue
                     answer = triton_subject.answer(name, case, version=version)
@@ -44,9 +47,12 @@ def test_reference(triton_subject: Subject, triton_evidence: Evidence) -> None:
                         rtol=case.rtol,
                         atol=case.atol,
                     )
-                    assert not text, f"version {version}, batch {case.batch}: {text}"
+                    told = f" (by {asked.last})"
+                    assert not text, f"version {version}, batch {case.batch}: {text}{told}"
+    triton_evidence.attach("references.json", {"asked": asked.used, "without": asked.missing})
     if not compared and not triton_evidence.found:
-        raise NotAssessed(Reason.NOT_APPLICABLE, "no model has a reference (export.json)")
+        why = "".join(f"\n{name}: {reason}" for name, reason in asked.missing.items())
+        raise NotAssessed(Reason.NOT_APPLICABLE, f"no model has a reference{why}")
     triton_evidence.measure("max error", max(errors, default=0.0), "absolute")
     triton_evidence.measure("compared", compared, "answers")
 

@@ -26,7 +26,8 @@ CAPABILITIES = {
     "owned": "the server was booted by us",
     "reference": "the subject is the reference repository",
     "repository": "the repository's files are at hand",
-    "eager": "right answers are known: an eager reference, a side-car, or validation data",
+    "eager": "right answers are known: an eager reference, a side-car, validation data, or "
+    "TorchScript files at hand and torch to run them (pip install 'pytest-triton[torch]')",
     "pytorch": "a PyTorch model is ready",
     "unary": "a ready model answers one request with one response, and keeps no state",
     "json": "the tensors of such a model travel as JSON: no FP16 or BF16, not large",

@@ -27,6 +27,20 @@ class M(nn.Module):
         y = self.net(INPUT__0)
         return (y - y.mean(0, keepdim=True)) + y
 """,
+    # saved without .eval(), and of another scale while it is trained
+    "mlp_saved_training": """
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(128, 16)
+    def eval(self):
+        return self
+    def forward(self, INPUT__0):
+        y = self.net(INPUT__0)
+        if self.training:
+            y = y / 0.9
+        return y
+""",
     # a constant out of tracing
     "mlp_constant": """
 class M(nn.Module):
