@@ -4,7 +4,8 @@ It imports all that it needs, then gives up what a module must not have (files, 
 memory without end), and only then looks at the file: loading one already runs its code.
 The arguments are one JSON object: ``packages`` (directories to import from), ``backend`` and
 ``here`` (directories of this project), ``file`` (a descriptor of the file, open for reading).
-Standard input brings frames: first ``{config, memory}``, then questions ``{allowed}``.
+Standard input brings frames, and each gets an answer: an empty one when torch has to be there,
+``{config, memory}`` when the file has to be loaded, then questions ``{allowed}``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _FORBIDDEN = ("too many open files", "unable to open file", "unable to mmap", "f
               "read-only file system", "no such file", "resource temporarily unavailable")  # fmt: skip
 _MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc", "cannot allocate memory",
            "bad allocation", "unable to allocate")  # fmt: skip
+#: Words by which torch says that it cannot compute this without a GPU.
+_DEVICE = ("cuda", "not implemented for")
 _SAMPLE = """
 def inner(x):
     return x + 1
@@ -53,8 +56,7 @@ def main() -> int:
     os.dup2(2, 1)  # what libraries print must not get between the frames
     sys.path += told["packages"]
     frames = _module("frames", f"{told['here']}/frames.py")
-    if (first := _read(source, frames)) is None:
-        return 0
+    _read(source, frames)
 
     def answer(header: dict[str, str], outputs: dict[str, Any] | None = None) -> None:
         sink.write(frames.encode(header, outputs or {}))
@@ -65,10 +67,13 @@ def main() -> int:
     except ImportError as error:
         answer({"missing": str(error)})
         return 0
+    answer({})
+    if (order := _read(source, frames)) is None:
+        return 0
     sys.path.append(told["backend"])
     calling = _module("script_forward", f"{told['here']}/script_forward.py")
     try:
-        forward = _load(torch, calling, told["file"], first[0])
+        forward = _load(torch, calling, told["file"], order[0])
     except Exception as error:
         answer(_failure(error, "unloadable"))
         return 0
@@ -155,6 +160,8 @@ def _failure(error: Exception, otherwise: str) -> dict[str, str]:
         kind = "memory"
     else:
         kind = "forbidden" if any(words in lower for words in _FORBIDDEN) else otherwise
+        if any(words in lower for words in _DEVICE):
+            kind = "device"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # An error out of TorchScript tells the place first; any other begins with the reason.
     reasons = [line for line in lines if line.partition(":")[0].endswith("Error")]

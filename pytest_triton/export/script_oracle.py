@@ -116,10 +116,10 @@ class ScriptReference:
             self._judge(name, header)
             self._check(name, config, outputs)
         except (NoReference, ReferenceFailed) as error:
-            kind, arguments = type(error), error.args
+            kind, told = type(error), error.args
             if isinstance(error, ReferenceFailed):
-                arguments = (error.message, error.remedy)
-            self._given_up[file] = lambda: kind(*arguments)
+                told = (error.message, error.remedy)
+            self._given_up[file] = lambda: kind(*told)
             self.close()
             raise
         except BaseException as error:
@@ -165,15 +165,25 @@ class ScriptReference:
         descriptor, size = _opened(file)
         try:
             self._most = self._memory or _spare(size)
-            program = self.program(descriptor)
-            reads = [str(_HERE), str(_BACKEND), *packages("torch", "numpy", "torchvision")]
-            self._boxed = Boxed(self.box, program, reads=reads, descriptors=(descriptor,))
+            header = self._open_box(descriptor, name)
+            if "missing" in header and self.box.bwrap:
+                # Links may lead out of what the box shows. The file was not yet looked at.
+                self.close()
+                self._box = Box(why="torch cannot be imported in bubblewrap")
+                header = self._open_box(descriptor, name)
         finally:
             os.close(descriptor)
+        self._judge(name, header)
         self._file = file
         told = {"config": {"max_batch_size": 0, **config, "name": name}, "memory": self._most}
-        header, _ = self._ask(name, told, {}, self._start_timeout)
-        self._judge(name, header)
+        self._judge(name, self._ask(name, told, {}, self._start_timeout)[0])
+
+    def _open_box(self, descriptor: int, name: str) -> dict[str, Any]:
+        """Start a child and have it import torch; what it says to that."""
+        reads = [str(_HERE), str(_BACKEND), *packages("torch", "numpy", "torchvision")]
+        program = self.program(descriptor)
+        self._boxed = Boxed(self.box, program, reads=reads, descriptors=(descriptor,))
+        return self._ask(name, {}, {}, self._start_timeout)[0]
 
     def _ask(
         self, name: str, header: Mapping[str, Any], tensors: Tensors, seconds: float
@@ -224,6 +234,8 @@ class ScriptReference:
                 raise NoReference(f"torch cannot be imported ({said}): {INSTALL}")
             if kind == "unsteady":
                 raise NoReference(f"answers are random or have a state: {said}")
+            if kind == "device":
+                raise NoReference(f"torch cannot compute it on the CPU: {said}")
             if kind == "refused":
                 raise ReferenceRefused(name, said)
             if kind in _FAILURES:

@@ -53,6 +53,11 @@ class TwiceTheRows(nn.Module):
         return torch.cat([x, x])
 
 
+class OnTheGpu(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.ones(3, device="cuda")
+
+
 class Forks(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.jit.wait(torch.jit.fork(torch.neg, x))

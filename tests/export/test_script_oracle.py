@@ -186,6 +186,7 @@ FRAME = (
     "    return {'name': name, 'kind': kind, 'shape': shape}\n"
     "ready = {'tensors': []}\n"
     "frame(ready)\n"
+    "frame(ready)\n"
 )
 
 
@@ -221,6 +222,32 @@ def test_a_child_that_writes_nonsense(tmp_path: Path, code: str, told: str) -> N
             reference.run(file, CONFIG, ROWS, ALLOWED)
     assert "\x1b" not in str(caught.value)
     assert "stranger" in str(caught.value)
+
+
+def test_torch_that_the_box_does_not_show(tmp_path: Path) -> None:
+    """Said before the file is looked at, so that no file talks itself out of the box."""
+    found = find_box()
+    if not found.bwrap:
+        pytest.skip(found.why)
+    file = tmp_path / "model.pt"
+    file.write_bytes(b"anything")
+    answer = "frame({'tensors': [tensor()]}, bytes(24))\n"
+    inside = "import os\nif os.getpid() < 20: ready = {'tensors': [], 'missing': 'no torch'}\n"
+    code = FRAME.replace("frame(ready)\n", "") + inside + "frame(ready)\nframe({'tensors': []})\n"
+    with Stranger(code + answer, find_box()) as reference:
+        assert (reference.run(file, CONFIG, ROWS, ALLOWED)["Y__0"] == 0).all()
+        assert reference.box == Box(why="torch cannot be imported in bubblewrap")
+    late = FRAME + "frame({'tensors': [], 'missing': 'no torch'})\n"
+    with Stranger(late, find_box()) as reference:
+        with pytest.raises(NoReference, match="torch cannot be imported"):
+            reference.run(file, CONFIG, ROWS, ALLOWED)
+        assert reference.box.bwrap
+
+
+def test_a_file_for_a_gpu_is_no_reference(box: Box, save: Save) -> None:
+    with ScriptReference(box) as reference:
+        with pytest.raises(NoReference, match="cannot compute it on the CPU"):
+            reference.run(save("OnTheGpu"), CONFIG, ROWS, ALLOWED)
 
 
 def test_a_child_that_multiplies_is_ended_with_all_its_own(
