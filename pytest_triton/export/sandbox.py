@@ -2,8 +2,9 @@
 
 Bubblewrap, where it works: namespaces of its own (no network, no other process to be seen), a
 file system that holds Python and its packages, read-only, and no capability. Elsewhere a plain
-process in an empty directory, without the environment. What the program may use of the machine
-it limits itself (``script_child.py``), before it loads anything; its owner looks on.
+process without the environment, in a directory where no file can be made. What the program may
+use of the machine it limits itself (``script_child.py``), before it loads anything; its owner
+looks on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,21 +123,19 @@ class Boxed:
         descriptors: Sequence[int] = (),
     ) -> None:
         """``descriptors`` are open files that it inherits. Raises ToolError if it cannot start."""
-        self._directory = tempfile.TemporaryDirectory(prefix="pytest-triton-box-")
         try:
             self.process = subprocess.Popen(
                 box.command(program, reads),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                env=_environment(self._directory.name),
-                cwd=self._directory.name,
+                env=_environment(),
+                cwd="/proc",  # nobody can make a file there
                 pass_fds=descriptors,
                 start_new_session=True,
                 bufsize=0,
             )
         except OSError as error:
-            self._directory.cleanup()
             raise ToolError(
                 f"a process for the reference cannot be started: {error}",
                 "see what this machine lacks: pytest-triton doctor",
@@ -175,8 +173,6 @@ class Boxed:
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
-        shutil.rmtree(self._directory.name, ignore_errors=True)
-        self._directory.cleanup()
 
     def _tree(self) -> list[psutil.Process]:
         """The program, all below it, and orphans that are still of its session."""
@@ -195,9 +191,9 @@ class Boxed:
         return list(found.values())
 
 
-def _environment(directory: str) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     told = {
-        "HOME": directory, "TMPDIR": directory, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8",
+        "HOME": "/nonexistent", "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8",
         # One thread, so that sums are made in one order; never a GPU.
         "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "",
     }  # fmt: skip
