@@ -66,9 +66,18 @@ def difference(name: str, got: Array, wanted: Array, rtol: float, atol: float) -
     return (
         f"output {name!r}: {int((~near).sum())} of {near.size} elements differ; "
         f"first at {list(at)}: {got[at]:{shown}}, expected {wanted[at]:{shown}}; "
-        f"largest difference {largest_difference(got, wanted):.3g} "
+        f"largest difference {largest_difference(got, wanted):.3g}{_relative(got, wanted)} "
         f"(allowed {atol:g} + {rtol:g}·|expected|)"
     )
+
+
+def _relative(got: Array, wanted: Array) -> str:
+    """ ", 1.0 % of what is expected" for the element that is furthest off; "" if that is 0."""
+    left, right = got.astype(np.float64), wanted.astype(np.float64)
+    with np.errstate(all="ignore"):
+        ratio = np.abs(left - right) / np.abs(right)
+    finite = ratio[np.isfinite(ratio)]
+    return f", {100 * finite.max():.3g} % of what is expected" if finite.size else ""
 
 
 def mismatch(

@@ -98,7 +98,7 @@ class Subject(Observed):
         return self.cases(model, batch=wanted, version=version)[0]
 
     def batches(self, model: str, version: str = "") -> list[InputCase]:
-        """Requests at batch 1, 2 and the maximum, and the best source's cases as they are.
+        """Requests at batch 1, 2, 3 and the maximum, and the best source's cases as they are.
 
         The rows are drawn with the run's seed where the source says what makes sense, so that
         nobody can know them before; a model that does not batch gets its cases only.
@@ -110,7 +110,7 @@ class Subject(Observed):
         # Known rows come first: the last ones are those that were drawn.
         drawn = self.distinct(model, 2 * max(most, DRAWN), version=version)
         made = []
-        for size in dict.fromkeys((1, min(2, most), most)):
+        for size in dict.fromkeys((1, min(2, most), min(3, most), most)):
             rows = [drawn[-1 - at % len(drawn)] for at in range(size)]
             made.append(stack(rows, f"seeded-{size}") if size > 1 else rows[0])
         return [case for case in known if case.batch <= most] + made
