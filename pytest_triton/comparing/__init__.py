@@ -1,0 +1,1 @@
+"""One model in a program of its own and behind Triton, measured side by side."""
