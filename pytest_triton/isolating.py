@@ -5,30 +5,40 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+import numpy as np
+
+from pytest_triton.clocked import caches
 from pytest_triton.compare import mismatch
-from pytest_triton.criteria import NotAssessed, Reason
+from pytest_triton.criteria import Inconclusive, NotAssessed, Reason
 from pytest_triton.errors import SubjectFault
 from pytest_triton.exactly import not_own
 from pytest_triton.measuring import drive
-from pytest_triton.probe.cases import InputCase
-from pytest_triton.probe.types import InferResult
-from pytest_triton.served_model import ServedModel
+from pytest_triton.options import UNBOUNDED
+from pytest_triton.probe.cases import InputCase, stack
+from pytest_triton.probe.types import Array, InferResult
 from pytest_triton.subject import Subject
 from pytest_triton.wording import words
 
 #: Distinct requests of a model, at most and at least (where so many inputs are known).
-MOST, LEAST = 256, 32
-#: Seconds in which the requests are asked alone first: slow models are asked fewer.
-BUDGET = 1.0
+MOST, LEAST = 256, 8
+#: Seconds in which the requests are asked alone first: slow models are asked fewer. Bytes of
+#: answers that are kept, and that one run of the load engine can keep too.
+BUDGET, ROOM = 1.0, 24 << 20
 #: How often each distinct request is asked among the others, over HTTP and over gRPC.
 TURNS, TURNS_GRPC = 2, 1
 #: Requests in flight over HTTP and over gRPC, at least; twice the instances of a model.
 IN_FLIGHT, IN_FLIGHT_GRPC = 64, 16
+#: Seconds that all requests in flight may take one after the other, and their deadline.
+LINE, DEADLINE = 10.0, 30.0
+#: Requests in flight below which nothing is shown, and below which an endpoint's permission is.
+FEWEST, PERMITTED = 2, 8
+#: Share of the largest value that a batch may change an answer by, as rounding.
+ROUNDING = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,42 +63,128 @@ class Alone:
 class Crowd:
     """What came of requests that were in flight together."""
 
+    in_flight: int
     checked: int = 0
+    #: What is wrong with answers, and why there was none.
     faults: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def told(self) -> str:
-        """The findings in one line; "" for none."""
-        if not self.faults:
-            return ""
-        often = "; ".join(f"{text} ({count}×)" for text, count in self.faults.most_common(2))
-        return f"{self.faults.total()} of {self.checked} concurrent answers are wrong: {often}"
+        """The findings in one line; "" for none. Inconclusive where a gateway limits the rate."""
+        found = []
+        if self.faults:
+            found.append(f"{self.faults.total()} of {self.checked} concurrent answers are wrong: "
+                         f"{_often(self.faults)}")  # fmt: skip
+        if self.refused:
+            told = f"{self.refused.total()} concurrent requests got none: {_often(self.refused)}"
+            if not found and all("429" in text or "chunked" in text for text in self.refused):
+                raise Inconclusive(f"{told}: something on the way limits what can be asked")
+            found.append(told)
+        return "; ".join(found)
+
+
+def _often(texts: Counter[str]) -> str:
+    return "; ".join(f"{text} ({count}×)" for text, count in texts.most_common(2))
 
 
 def alone(subject: Subject, model: str) -> list[Alone]:
     """Distinct requests of a model, each asked alone, whose answers can be told apart.
 
-    NotAssessed where all of them get the same answer: a mix-up could not be seen.
+    NotAssessed where a mix-up could not be seen: all get the same answer, the model answers one
+    request in several ways, its answers may come from the response cache, or it is too slow.
     """
-    cases = subject.distinct(model, MOST)
+    made: list[Alone] = subject.once(f"alone {model}", lambda: _alone(subject, model))
+    return made
+
+
+def _alone(subject: Subject, model: str) -> list[Alone]:
+    if caches(subject, model):
+        raise NotAssessed(Reason.NOT_APPLICABLE, "its answers may come from the response cache")
     asked: list[Alone] = []
-    deadline = time.monotonic() + BUDGET
-    for case in cases:
-        if len(asked) >= LEAST and time.monotonic() > deadline:
+    started, size = time.monotonic(), 0
+    for case in subject.distinct(model, MOST):
+        spent = time.monotonic() - started
+        if len(asked) >= LEAST and (spent > BUDGET or size > ROOM):
             break
         asked.append(Alone(case, subject.answer(model, case)))
-    if not any(one.fits(other.answer) for one, other in pairwise(asked)):
+        size += sum(value.nbytes for value in asked[-1].answer.outputs.values())
+    again = subject.answer(model, asked[0].case)
+    if text := asked[0].fits(again):
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE, f"it answers one request in several ways (see ACC-07): {text}"
+        )
+    unlike = sum(bool(one.fits(other.answer)) for one, other in pairwise(asked))
+    if 2 * unlike < len(asked) - 1 or not unlike:
         raise NotAssessed(
             Reason.NO_INPUTS,
-            f"{len(asked)} distinct inputs got answers that cannot be told apart: give "
-            "--triton-inputs FILE with inputs whose answers differ",
+            f"only {unlike} of {len(asked)} distinct inputs got an answer that differs from the "
+            "one before: give --triton-inputs FILE with inputs whose answers differ",
         )
-    return asked
+    noise = _noise(subject, model, asked)
+    return [replace(one, case=replace(one.case, atol=one.case.atol + noise)) for one in asked]
 
 
-def instances(model: ServedModel) -> int:
-    """Instances that the configuration asks for, at least 1."""
-    groups = model.config.get("instance_group") or [{}]
-    return max(1, sum(int(group.get("count") or 1) for group in groups))
+def _noise(subject: Subject, model: str, asked: Sequence[Alone]) -> float:
+    """How far a batch moves answers by rounding; 0 where it moves them further than that."""
+    few = [one for one in asked if one.case.batch == 1][:8]
+    if len(few) < 2 or subject.models[model].max_batch_size < len(few):
+        return 0.0
+    try:
+        whole = subject.answer(model, stack([one.case for one in few], "batch"))
+    except SubjectFault:
+        return 0.0
+    worst = 0.0
+    for row, one in enumerate(few):
+        for name, wanted in one.answer.outputs.items():
+            got = whole.outputs.get(name)
+            if wanted.dtype.kind != "f" or got is None or got.shape[1:] != wanted.shape[1:]:
+                continue
+            if got.shape[0] != len(few):
+                return 0.0
+            off = float(np.abs(got[row : row + 1].astype(float) - wanted.astype(float)).max())
+            if not off <= ROUNDING * float(np.abs(wanted.astype(float)).max()):
+                return 0.0
+            worst = max(worst, off)
+    return 4 * worst
+
+
+def in_flight(subject: Subject, model: str, asked: Sequence[Alone], wanted: int) -> int:
+    """Requests that a model can have in flight: of its queue, its speed, and the permission.
+
+    NotAssessed where that is too few to show anything.
+    """
+    served = subject.models[model]
+    count = max(wanted, 2 * served.instances)
+    queue = _queue(served.config)
+    if queue:
+        count = min(count, queue)
+    took = time.monotonic()
+    subject.answer(model, asked[0].case)
+    took = time.monotonic() - took
+    count = min(count, int(LINE * served.instances / max(took, 1e-6)))
+    if count < FEWEST:
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE,
+            f"one request takes {took:.1f} s, and its queue takes {queue or 'any number'}: "
+            "nothing can be in flight together",
+        )
+    allowed = subject.settings.allow_load
+    if subject.deployment.kind == "endpoint" and allowed not in (None, UNBOUNDED):
+        assert allowed is not None
+        subject.permit(min(count, PERMITTED))
+        count = min(count, allowed)
+    return count
+
+
+def _queue(config: Mapping[str, object]) -> int:
+    """The smallest queue that the configuration of dynamic batching allows; 0: none is said."""
+    batching = config.get("dynamic_batching")
+    policies: list[object] = []
+    if isinstance(batching, dict):
+        policies = [batching.get("default_queue_policy")]
+        policies += list((batching.get("priority_queue_policy") or {}).values())
+    sizes = [int(one.get("max_queue_size") or 0) for one in policies if isinstance(one, dict)]
+    return min((size for size in sizes if size), default=0)
 
 
 def crowd_http(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
@@ -100,7 +196,7 @@ def crowd_http(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
             model,
             "",
             one.case.inputs,
-            expected=one.answer.outputs,
+            expected=steady(subject, model, one.answer.outputs),
             batch=max(one.case.batch, 1),
             rtol=one.case.rtol,
             atol=one.case.atol,
@@ -108,19 +204,37 @@ def crowd_http(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
         )
         for number, one in enumerate(asked)
     ]
+    count = in_flight(subject, model, asked, IN_FLIGHT)
     run = drive(
         subject,
         model,
         requests,
-        concurrency=max(IN_FLIGHT, 2 * instances(subject.models[model])),
+        concurrency=count,
         count=TURNS * len(requests),
         check_every=1,
         warmup_s=0.0,
+        timeout_s=DEADLINE,
     )
-    crowd = Crowd(run.checked + run.errors, run.wrong_texts + run.error_texts)
-    if run.checked < 0.9 * run.requests and not crowd.faults:
-        crowd.faults[f"only {run.checked} of {run.requests} answers could be read"] += 1
-    return crowd
+    if run.checked < 0.5 * (run.requests - run.errors) and not run.wrong:
+        raise Inconclusive(f"only {run.checked} of {run.requests} answers could be kept and read")
+    return Crowd(count, run.checked, run.wrong_texts, run.error_texts)
+
+
+def steady(subject: Subject, model: str, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The outputs whose shape follows from the request's: an answer is compared in them.
+
+    A dimension that varies though no input's does may be padded to the longest of a batch.
+    """
+    config = subject.models[model].config
+    if any(-1 in _dims(entry) for entry in config.get("input", ())):
+        return outputs
+    varying = {e.get("name") for e in config.get("output", ()) if -1 in _dims(e)}
+    return {name: value for name, value in outputs.items() if name not in varying}
+
+
+def _dims(entry: Mapping[str, object]) -> list[int]:
+    told = entry.get("dims")
+    return [int(dim) for dim in told] if isinstance(told, list) else []
 
 
 def crowd_grpc(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
@@ -129,27 +243,38 @@ def crowd_grpc(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
 
     grpc = subject.grpc
     assert grpc is not None
-    threads = max(IN_FLIGHT_GRPC, 2 * instances(subject.models[model]))
-    subject.permit(threads)
-    crowd, lock = Crowd(), threading.Lock()
+    count = in_flight(subject, model, asked, IN_FLIGHT_GRPC)
+    crowd, lock = Crowd(count), threading.Lock()
+    kept = [
+        replace(
+            one,
+            answer=replace(one.answer, outputs=dict(steady(subject, model, one.answer.outputs))),
+        )
+        for one in asked
+    ]
 
     def one(number: int) -> None:
         turn, index = divmod(number, len(asked))
         request_id = f"crowd-{turn}-{index}"
         message = infer_request(model, asked[index].case.inputs, request_id=request_id)
-        fault: str | None
+        fault, refusal = None, ""
         try:
-            got = infer_result(grpc.call("ModelInfer", message))
+            got = infer_result(grpc.call("ModelInfer", message, timeout=DEADLINE))
         except SubjectFault as error:
-            fault = words(error) or type(error).__name__
+            refusal = words(error) or type(error).__name__
         else:
-            fault = _wrong(asked, index, got, request_id)
+            only = {
+                name: v for name, v in got.outputs.items() if name in kept[index].answer.outputs
+            }
+            fault = _wrong(kept, index, replace(got, outputs=only), request_id)
         with lock:
-            crowd.checked += 1
+            crowd.checked += not refusal
             if fault:
                 crowd.faults[fault] += 1
+            if refusal:
+                crowd.refused[refusal] += 1
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(count) as pool:
         _wait(pool.map(one, range(TURNS_GRPC * len(asked))))
     return crowd
 

@@ -165,6 +165,7 @@ def drive(
     count: int | None = None,
     check_every: int = 10,
     warmup_s: float = 0.3,
+    timeout_s: float = 10.0,
 ) -> LoadResult:
     """Closed-loop load, within what the settings allow on an attached endpoint."""
     from pytest_triton.load.engine import closed_loop
@@ -177,6 +178,8 @@ def drive(
         duration_s=duration_s,
         count=count,
         warmup_s=warmup_s,
+        timeout_s=timeout_s,
+        max_s=max(60.0, 4 * timeout_s),
         check_every=check_every,
         seed=subject.settings.seed,
         headers=subject.deployment.headers,

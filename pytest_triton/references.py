@@ -39,8 +39,8 @@ class References:
         self._kind, self._repository = kind, repository
         self._oracle: ReferenceProcess | None = None
         self._scripts: ScriptReference | None = None
-        #: Who gave the last answer.
-        self.last = ""
+        #: Who gave the last answer, and whether that was a file, which torch runs on the CPU.
+        self.last, self.by_file = "", False
         #: Model -> version -> who was asked -> number of answers that it gave.
         self.used: dict[str, dict[str, dict[str, int]]] = {}
         #: Model -> why nobody knows the answers to some of its requests.
@@ -116,6 +116,7 @@ class References:
                 Reason.BLOCKED, f"version {version}: {error.message}; {error.remedy}"
             ) from None
         self._count(model.name, version, f"{file.name} in torch, kept by {self._scripts.box.name}")
+        self.by_file = True
         return outputs
 
     def _file(self, name: str, version: str, config: Mapping[str, Any]) -> Path | None:
@@ -126,7 +127,7 @@ class References:
     def _count(self, model: str, version: str, who: str) -> None:
         counts = self.used.setdefault(model, {}).setdefault(version, {})
         counts[who] = counts.get(who, 0) + 1
-        self.last = who
+        self.last, self.by_file = who, False
 
 
 def _arrays(case: InputCase) -> dict[str, np.ndarray[Any, Any]]:

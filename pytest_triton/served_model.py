@@ -20,6 +20,12 @@ class ServedModel:
         return int(self.config.get("max_batch_size", 0))
 
     @property
+    def instances(self) -> int:
+        """Instances that the configuration asks for, at least 1."""
+        groups = self.config.get("instance_group") or [{}]
+        return max(1, sum(int(group.get("count") or 1) for group in groups))
+
+    @property
     def is_ensemble(self) -> bool:
         return self.config.get("platform") == "ensemble"
 

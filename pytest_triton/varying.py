@@ -26,12 +26,17 @@ STRANGE = {
     "the largest number": np.inf,  # replaced by the type's own
     "the smallest subnormal": 0.0,
 }
+#: Names of masks whose meaning is agreed on.
+MASKS = ("attention_mask", "attn_mask", "input_mask")
 _FLOATS = ("FP16", "FP32", "FP64")
 
 
 @dataclass(frozen=True, slots=True)
 class Masked:
-    """A model's mask of ones and zeros, and the inputs of the same shape that it hides."""
+    """A model's mask of ones and zeros, and the inputs of the same shape that it hides.
+
+    ``mask`` and ``hidden`` are names of inputs.
+    """
 
     mask: str
     hidden: tuple[str, ...]
@@ -40,11 +45,12 @@ class Masked:
 def masked(model: ServedModel) -> Masked | None:
     """The mask of a model, by its name and shape; None: it has none that can be told.
 
-    An integer or Boolean input whose name holds "mask", beside integer inputs with the same
-    dims of which one is variable.
+    An integer or Boolean input that is called as such masks are (1 for a position that counts),
+    beside integer inputs with the same dims of which one is variable, and no other input whose
+    size varies. Masks of other names may mean the opposite, or something else.
     """
     entries = {str(entry["name"]): entry for entry in model.config.get("input", [])}
-    masks = [name for name in entries if "mask" in name.lower()]
+    masks = [name for name in entries if name.lower() in MASKS]
     if len(masks) != 1:
         return None
     mask = entries[masks[0]]
@@ -56,7 +62,8 @@ def masked(model: ServedModel) -> Masked | None:
         for name, entry in entries.items()
         if name != masks[0] and _whole(entry) and [int(d) for d in entry.get("dims", [])] == dims
     )
-    return Masked(masks[0], hidden) if hidden else None
+    varying = {name for name, e in entries.items() if -1 in [int(d) for d in e.get("dims", [])]}
+    return Masked(masks[0], hidden) if hidden and varying == {masks[0], *hidden} else None
 
 
 def _whole(entry: Any) -> bool:
@@ -159,7 +166,7 @@ def strange(case: InputCase, names: list[str]) -> Iterator[tuple[str, InputCase]
     """The case with every float replaced by something extreme, and what it is."""
     for what, value in STRANGE.items():
         inputs: dict[str, TensorInput] = dict(case.inputs)
-        for name in names:
+        for name in set(names) & set(case.inputs):
             array = _array(case, name)
             number: Any = value
             if what == "the largest number":

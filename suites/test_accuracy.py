@@ -40,12 +40,9 @@ def test_reference(triton_subject: Subject, triton_evidence: Evidence) -> None:
                         for key, value in wanted.items()
                         if key in answer.outputs
                     ]
+                    rtol, atol = triton_subject.tolerances(case, wanted)
                     text = mismatch(
-                        answer.outputs,
-                        wanted,
-                        datatypes=answer.datatypes,
-                        rtol=case.rtol,
-                        atol=case.atol,
+                        answer.outputs, wanted, datatypes=answer.datatypes, rtol=rtol, atol=atol
                     )
                     told = f" (by {asked.last})"
                     assert not text, f"version {version}, batch {case.batch}: {text}{told}"

@@ -9,7 +9,9 @@ import pytest
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.declining import complaint
 from pytest_triton.evidence import Evidence
-from pytest_triton.probe.cuda import HANDLE_BYTES, cuda_trouble
+from pytest_triton.probe.cuda import HANDLE_BYTES, CudaRegion
+from pytest_triton.probe.shared import HttpRegions
+from pytest_triton.probe.types import RequestFailed
 from pytest_triton.sharing import (
     both,
     exchange,
@@ -18,6 +20,7 @@ from pytest_triton.sharing import (
     told_by_json,
     told_by_message,
 )
+from pytest_triton.steady import region_flaw
 from pytest_triton.subject import Subject
 
 SIZE = 64
@@ -47,10 +50,24 @@ def test_bad_handle(triton_adjustable: Subject, triton_evidence: Evidence) -> No
 
 
 @pytest.fixture
-def cuda() -> None:
-    """Memory of a GPU that the judge can lend."""
-    if trouble := cuda_trouble():
-        raise NotAssessed(Reason.NOT_APPLICABLE, f"the judge has no GPU of its own: {trouble}")
+def cuda(triton_adjustable: Subject) -> None:
+    """Memory of a GPU that the judge can lend, and that an endpoint can open."""
+    try:
+        with CudaRegion(SIZE) as region:
+            if not triton_adjustable.deployment.owned:
+                regions = HttpRegions(triton_adjustable.http)
+                regions.cuda_register(region.name, region.handle, SIZE)
+                regions.cuda_unregister(region.name)
+    except OSError as error:
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE, f"the judge cannot lend memory of a GPU: {error}"
+        ) from None
+    except RequestFailed as error:
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE,
+            f"the server cannot open memory of the judge's GPU ({error}): it uses another one, or "
+            "another IPC namespace",
+        ) from None
 
 
 @pytest.mark.clause("CSH-03")
@@ -81,7 +98,7 @@ def test_cuda_infer(triton_adjustable: Subject, triton_evidence: Evidence) -> No
             triton_evidence.case(name),
             exchange(triton_adjustable, name, case, "csh04", cuda=True) as made,
         ):
-            text = made.problem(told_by_json(made.post("csh-04")))
+            text = region_flaw(made, lambda: told_by_json(made.post("csh-04")))
             assert not text, text
     triton_evidence.need("model whose tensors travel as JSON")
 
@@ -94,7 +111,7 @@ def test_cuda_infer_grpc(triton_adjustable: Subject, triton_evidence: Evidence) 
             triton_evidence.case(name),
             exchange(triton_adjustable, name, case, "csh05", cuda=True) as made,
         ):
-            text = made.problem(told_by_message(made.call("csh-05")))
+            text = region_flaw(made, lambda: told_by_message(made.call("csh-05")))
             assert not text, text
     triton_evidence.need("model whose tensors travel as JSON")
 

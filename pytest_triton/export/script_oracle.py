@@ -277,7 +277,13 @@ def _spare(size: int) -> int:
 
     least = (1 << 30) + _TIMES * size
     most = MAX_MEMORY + _TIMES * size
-    return max(least, min(most, psutil.virtual_memory().available // 2))
+    free = psutil.virtual_memory().available
+    if least > free:
+        raise NoReference(
+            f"its file of {size >> 20} MiB needs {least >> 20} MiB beside the server, and "
+            f"{free >> 20} MiB are free"
+        )
+    return max(least, min(most, free // 2))
 
 
 def _plain(text: object) -> str:

@@ -37,15 +37,6 @@ def _driver() -> ctypes.CDLL:
     raise OSError("no CUDA driver (libcuda.so.1)")
 
 
-def cuda_trouble() -> str | None:
-    """Why this process cannot use CUDA memory of device 0; None: it can."""
-    try:
-        _driver()
-    except OSError as error:
-        return str(error)
-    return None
-
-
 def _call(name: str, *arguments: Any) -> None:
     status = getattr(_driver(), name)(*arguments)
     if status:
