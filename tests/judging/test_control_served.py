@@ -144,8 +144,9 @@ def test_concurrent_control(disposable: Disposable) -> None:
     seen = stress(disposable)
     assert seen.live
     assert seen.wrong == seen.double == []
-    assert seen.loads > 1
-    assert seen.unloads > 1
+    # In the little time that it lasts a machine that is busy may manage no more.
+    assert seen.loads
+    assert seen.unloads
     assert seen.told[disposable.controlled] == plain()
     assert all("READY" in found.values() for found in seen.states.values())
 
