@@ -13,13 +13,13 @@ from itertools import pairwise
 import numpy as np
 
 from pytest_triton.clocked import caches
-from pytest_triton.compare import mismatch
+from pytest_triton.compare import largest_difference, mismatch
 from pytest_triton.criteria import Inconclusive, NotAssessed, Reason
 from pytest_triton.errors import SubjectFault
 from pytest_triton.exactly import not_own
 from pytest_triton.measuring import drive
 from pytest_triton.options import UNBOUNDED
-from pytest_triton.probe.cases import InputCase, stack
+from pytest_triton.probe.cases import InputCase
 from pytest_triton.probe.types import Array, InferResult
 from pytest_triton.subject import Subject
 from pytest_triton.wording import words
@@ -37,7 +37,7 @@ IN_FLIGHT, IN_FLIGHT_GRPC = 64, 16
 LINE, DEADLINE = 10.0, 30.0
 #: Requests in flight below which nothing is shown, and below which an endpoint's permission is.
 FEWEST, PERMITTED = 2, 8
-#: Share of the largest value that a batch may change an answer by, as rounding.
+#: Share of the largest value that a batch may change an answer by, at most.
 ROUNDING = 0.02
 
 
@@ -120,32 +120,37 @@ def _alone(subject: Subject, model: str) -> list[Alone]:
             f"only {unlike} of {len(asked)} distinct inputs got an answer that differs from the "
             "one before: give --triton-inputs FILE with inputs whose answers differ",
         )
-    noise = _noise(subject, model, asked)
-    return [replace(one, case=replace(one.case, atol=one.case.atol + noise)) for one in asked]
+    return _with_room(subject, asked)
 
 
-def _noise(subject: Subject, model: str, asked: Sequence[Alone]) -> float:
-    """How far a batch moves answers by rounding; 0 where it moves them further than that."""
-    few = [one for one in asked if one.case.batch == 1][:8]
-    if len(few) < 2 or subject.models[model].max_batch_size < len(few):
+def _with_room(subject: Subject, asked: Sequence[Alone]) -> list[Alone]:
+    """The requests with room for what a batch changes, and none for the answer of another one.
+
+    Whose an answer is is the question here: within a quarter of what usually lies between two
+    answers rounding cannot be taken for a mix-up.
+    """
+    apart = []
+    for one, other in pairwise(asked):
+        for name, value in one.answer.outputs.items():
+            theirs = other.answer.outputs.get(name)
+            if value.dtype.kind == "f" and theirs is not None and value.shape == theirs.shape:
+                apart.append(largest_difference(value, theirs))
+    quarter = float(np.median(apart)) / 4 if apart else 0.0
+    made = []
+    for one in asked:
+        rtol, atol = subject.rounding(one.case, one.answer.outputs)
+        largest = max((_most(v) for v in one.answer.outputs.values()), default=0.0)
+        atol = max(atol, min(ROUNDING * largest, quarter))
+        made.append(replace(one, case=replace(one.case, rtol=rtol, atol=atol)))
+    return made
+
+
+def _most(value: Array) -> float:
+    """The largest finite number of an array of floats; 0 for others."""
+    if value.dtype.kind != "f":
         return 0.0
-    try:
-        whole = subject.answer(model, stack([one.case for one in few], "batch"))
-    except SubjectFault:
-        return 0.0
-    worst = 0.0
-    for row, one in enumerate(few):
-        for name, wanted in one.answer.outputs.items():
-            got = whole.outputs.get(name)
-            if wanted.dtype.kind != "f" or got is None or got.shape[1:] != wanted.shape[1:]:
-                continue
-            if got.shape[0] != len(few):
-                return 0.0
-            off = float(np.abs(got[row : row + 1].astype(float) - wanted.astype(float)).max())
-            if not off <= ROUNDING * float(np.abs(wanted.astype(float)).max()):
-                return 0.0
-            worst = max(worst, off)
-    return 4 * worst
+    finite = np.abs(value[np.isfinite(value)].astype(np.float64))
+    return float(finite.max()) if finite.size else 0.0
 
 
 def in_flight(subject: Subject, model: str, asked: Sequence[Alone], wanted: int) -> int:

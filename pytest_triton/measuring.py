@@ -134,6 +134,7 @@ def prepare(
     prepared = []
     for at, case in enumerate(subject.distinct(model, count, batch=batch)):
         answer = subject.answer(model, case)
+        rtol, atol = subject.rounding(case, answer.outputs)
         prepared.append(
             prepare_http(
                 as_model or model,
@@ -141,8 +142,8 @@ def prepare(
                 case.inputs,
                 expected=answer.outputs,
                 batch=max(case.batch, 1),
-                rtol=case.rtol,
-                atol=case.atol,
+                rtol=rtol,
+                atol=atol,
                 request_id=f"load {at:03}",
                 answered_by="" if as_model else answer.model_version,
             )

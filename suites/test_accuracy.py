@@ -132,8 +132,7 @@ def test_batch_invariance(triton_subject: Subject, triton_evidence: Evidence) ->
                         if key in row
                     ]
                 )
-                text = mismatch(
-                    row, alone.outputs, datatypes=alone.datatypes, rtol=case.rtol, atol=case.atol
-                )
+                rtol, atol = triton_subject.rounding(case, alone.outputs)
+                text = mismatch(row, alone.outputs, datatypes=alone.datatypes, rtol=rtol, atol=atol)
                 assert not text, f"row {index} of {len(singles)}, batched and alone: {text}"
     triton_evidence.measure("batched against alone", worst, "absolute")
