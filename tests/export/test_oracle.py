@@ -29,7 +29,7 @@ def pid_of(oracle: ReferenceProcess) -> int:
     return oracle._process.pid
 
 
-def gone(pid: int, seconds: float = 5.0) -> bool:
+def gone(pid: int, seconds: float = 30.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
