@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from pytest_triton.bracketing import of_all
+from pytest_triton.criteria import Inconclusive
 from pytest_triton.monitor.truth import Look, earlier_life, successes, told
 from pytest_triton.probe.http import wait_until
 from pytest_triton.subject import Subject
@@ -39,6 +40,7 @@ def settled(
 
     A look at a server at rest decides; while it works, several in a row have to agree.
     ``explained`` tells whether a version only has more behind it than its statistics remember.
+    Inconclusive where ``patience`` is too short for that.
     """
     deadline = time.monotonic() + patience
     contradictions: list[str] = []
@@ -52,7 +54,12 @@ def settled(
             if look.at_rest() or agreed >= IN_A_ROW:
                 return []
         if time.monotonic() >= deadline:
-            return contradictions
+            if contradictions:
+                return contradictions
+            raise Inconclusive(
+                f"only {agreed} looks at a server in use were made in {patience:g} s, and "
+                f"{IN_A_ROW} have to agree"
+            )
         versions = look.versions()
         if versions and all(explained(look, version) for version in versions):
             return []

@@ -21,6 +21,7 @@ from pytest_triton.measuring import drive
 from pytest_triton.options import UNBOUNDED
 from pytest_triton.probe.cases import InputCase
 from pytest_triton.probe.types import Array, InferResult
+from pytest_triton.served_model import ServedModel
 from pytest_triton.subject import Subject
 from pytest_triton.wording import words
 
@@ -39,11 +40,17 @@ LINE, DEADLINE = 10.0, 30.0
 FEWEST, PERMITTED = 2, 8
 #: Share of the largest value that a batch may change an answer by, at most.
 ROUNDING = 0.02
+#: What the load engine says of answers that are a gateway's doing: too many requests, and a
+#: whole answer in pieces, which it does not read.
+_LIMITED = ("429 ", "the answer is chunked")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Alone:
-    """A request, and what it was answered while no other one was in flight."""
+    """A request, and what it was answered while no other one was in flight.
+
+    ``answer`` has the outputs that are compared; see :func:`steady`.
+    """
 
     case: InputCase
     answer: InferResult
@@ -51,7 +58,7 @@ class Alone:
     def fits(self, got: InferResult) -> str | None:
         """What is wrong with another answer to the same request; None: nothing."""
         return mismatch(
-            got.outputs,
+            {name: value for name, value in got.outputs.items() if name in self.answer.outputs},
             self.answer.outputs,
             datatypes=self.answer.datatypes,
             rtol=self.case.rtol,
@@ -77,7 +84,7 @@ class Crowd:
                          f"{_often(self.faults)}")  # fmt: skip
         if self.refused:
             told = f"{self.refused.total()} concurrent requests got none: {_often(self.refused)}"
-            if not found and all("429" in text or "chunked" in text for text in self.refused):
+            if not found and all(text.startswith(_LIMITED) for text in self.refused):
                 raise Inconclusive(f"{told}: something on the way limits what can be asked")
             found.append(told)
         return "; ".join(found)
@@ -106,21 +113,26 @@ def _alone(subject: Subject, model: str) -> list[Alone]:
         spent = time.monotonic() - started
         if len(asked) >= LEAST and (spent > BUDGET or size > ROOM):
             break
-        asked.append(Alone(case, subject.answer(model, case)))
-        size += sum(value.nbytes for value in asked[-1].answer.outputs.values())
+        answer = subject.answer(model, case)
+        size += sum(value.nbytes for value in answer.outputs.values())
+        outputs = steady(subject.models[model], answer.outputs)
+        asked.append(Alone(case, replace(answer, outputs=outputs)))
     again = subject.answer(model, asked[0].case)
     if text := asked[0].fits(again):
         raise NotAssessed(
             Reason.NOT_APPLICABLE, f"it answers one request in several ways (see ACC-07): {text}"
         )
+    asked = _with_room(subject, asked)
+    # Counted with that room: what it could not see it must not pass.
     unlike = sum(bool(one.fits(other.answer)) for one, other in pairwise(asked))
     if 2 * unlike < len(asked) - 1 or not unlike:
         raise NotAssessed(
             Reason.NO_INPUTS,
             f"only {unlike} of {len(asked)} distinct inputs got an answer that differs from the "
-            "one before: give --triton-inputs FILE with inputs whose answers differ",
+            "one before by more than rounding: give --triton-inputs FILE with inputs whose "
+            "answers differ",
         )
-    return _with_room(subject, asked)
+    return asked
 
 
 def _with_room(subject: Subject, asked: Sequence[Alone]) -> list[Alone]:
@@ -201,7 +213,7 @@ def crowd_http(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
             model,
             "",
             one.case.inputs,
-            expected=steady(subject, model, one.answer.outputs),
+            expected=one.answer.outputs,
             batch=max(one.case.batch, 1),
             rtol=one.case.rtol,
             atol=one.case.atol,
@@ -225,16 +237,20 @@ def crowd_http(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
     return Crowd(count, run.checked, run.wrong_texts, run.error_texts)
 
 
-def steady(subject: Subject, model: str, outputs: Mapping[str, Array]) -> Mapping[str, Array]:
+def steady(model: ServedModel, outputs: dict[str, Array]) -> dict[str, Array]:
     """The outputs whose shape follows from the request's: an answer is compared in them.
 
     A dimension that varies though no input's does may be padded to the longest of a batch.
+    NotAssessed where no output is left.
     """
-    config = subject.models[model].config
-    if any(-1 in _dims(entry) for entry in config.get("input", ())):
+    if any(-1 in _dims(entry) for entry in model.config.get("input", ())):
         return outputs
-    varying = {e.get("name") for e in config.get("output", ()) if -1 in _dims(e)}
-    return {name: value for name, value in outputs.items() if name not in varying}
+    varying = {e.get("name") for e in model.config.get("output", ()) if -1 in _dims(e)}
+    if kept := {name: value for name, value in outputs.items() if name not in varying}:
+        return kept
+    raise NotAssessed(
+        Reason.NOT_APPLICABLE, "the size of every output depends on data, and may be a batch's"
+    )
 
 
 def _dims(entry: Mapping[str, object]) -> list[int]:
@@ -250,13 +266,6 @@ def crowd_grpc(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
     assert grpc is not None
     count = in_flight(subject, model, asked, IN_FLIGHT_GRPC)
     crowd, lock = Crowd(count), threading.Lock()
-    kept = [
-        replace(
-            one,
-            answer=replace(one.answer, outputs=dict(steady(subject, model, one.answer.outputs))),
-        )
-        for one in asked
-    ]
 
     def one(number: int) -> None:
         turn, index = divmod(number, len(asked))
@@ -268,10 +277,7 @@ def crowd_grpc(subject: Subject, model: str, asked: Sequence[Alone]) -> Crowd:
         except SubjectFault as error:
             refusal = words(error) or type(error).__name__
         else:
-            only = {
-                name: v for name, v in got.outputs.items() if name in kept[index].answer.outputs
-            }
-            fault = _wrong(kept, index, replace(got, outputs=only), request_id)
+            fault = _wrong(asked, index, got, request_id)
         with lock:
             crowd.checked += not refusal
             if fault:

@@ -5,7 +5,7 @@ Padding that a mask hides, other lengths, and a row of a batch that is no number
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +18,14 @@ from pytest_triton.served_model import ServedModel
 from pytest_triton.subject import Subject
 
 Array = np.ndarray[Any, Any]
-#: What a row of floats holds that is no ordinary number, by the name that a finding gives it.
-STRANGE = {
-    "NaN": np.nan,
-    "infinity": np.inf,
-    "-infinity": -np.inf,
-    "the largest number": np.inf,  # replaced by the type's own
-    "the smallest subnormal": 0.0,
+#: What a row of floats holds that is no ordinary number, by the name that a finding gives it
+#: and of its numpy type.
+STRANGE: Mapping[str, Callable[[Any], Any]] = {
+    "NaN": lambda kind: np.nan,
+    "infinity": lambda kind: np.inf,
+    "-infinity": lambda kind: -np.inf,
+    "the largest number": lambda kind: np.finfo(kind).max,
+    "the smallest subnormal": lambda kind: np.finfo(kind).smallest_subnormal,
 }
 #: Names of masks whose meaning is agreed on.
 MASKS = ("attention_mask", "attn_mask", "input_mask")
@@ -164,16 +165,11 @@ def float_inputs(model: ServedModel) -> list[str]:
 
 def strange(case: InputCase, names: list[str]) -> Iterator[tuple[str, InputCase]]:
     """The case with every float replaced by something extreme, and what it is."""
-    for what, value in STRANGE.items():
+    for what, number in STRANGE.items():
         inputs: dict[str, TensorInput] = dict(case.inputs)
         for name in set(names) & set(case.inputs):
             array = _array(case, name)
-            number: Any = value
-            if what == "the largest number":
-                number = np.finfo(array.dtype).max
-            elif what == "the smallest subnormal":
-                number = np.finfo(array.dtype).smallest_subnormal
-            inputs[name] = np.full_like(array, number)
+            inputs[name] = np.full_like(array, number(array.dtype))
         yield what, replace(case, name=what, inputs=inputs, expected=None)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from pytest_triton.errors import ToolError
 from pytest_triton.export import frames
-from pytest_triton.export.piping import exchange
+from pytest_triton.export.piping import end, exchange, last_words
 
 if TYPE_CHECKING:
     from pytest_triton.export.huggingface.wrappers import Pooling
@@ -108,26 +108,17 @@ class Peer:
             ) from None
         except (EOFError, ValueError):
             raise ToolError(
-                f"the process of the model ended\n{self._said()}",
+                f"the process of the model ended\n{last_words(self._noise)}",
                 "look whether memory is enough for the model",
             ) from None
         if "error" in header:
             raise ToolError(str(header["error"]), str(header.get("remedy", "mend the directory")))
         return header, arrays
 
-    def _said(self) -> str:
-        assert self._noise is not None
-        self._noise.seek(0)
-        return "\n".join(self._noise.read()[-4000:].decode("utf-8", "replace").splitlines()[-8:])
-
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait(timeout=10)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            end(process)
         if self._noise is not None:
             self._noise.close()
             self._noise = None
@@ -169,10 +160,17 @@ class _Model:
         closes = opens + order["seconds"]
         taken: list[list[float]] = [[] for _ in range(order["threads"])]
         ends: list[float] = []
+        failed: list[Exception] = []
 
         def loop(number: int) -> None:
+            try:
+                ask(number)
+            except Exception as error:  # a thread's own end would only look like a slow side
+                failed.append(error)
+
+        def ask(number: int) -> None:
             at = number
-            while (started := time.perf_counter()) < closes:
+            while not failed and (started := time.perf_counter()) < closes:
                 self([array[at % distinct] for array in batches])
                 at += 1
                 ended = time.perf_counter()
@@ -185,6 +183,8 @@ class _Model:
             thread.start()
         for thread in threads:
             thread.join()
+        if failed:
+            raise failed[0]
         used = self.torch.cuda.max_memory_reserved() if self.device.type == "cuda" else 0
         latency = np.array([one for each in taken for one in each])
         elapsed = max(ends, default=closes) - opens
@@ -205,9 +205,7 @@ def main() -> int:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not get between the frames
     model: _Model | None = None
-    while len(prefix := source.read(frames.PREFIX.size)) == frames.PREFIX.size:
-        size, payload = frames.sizes(prefix)
-        order, inputs = frames.decode(source.read(size), source.read(payload))
+    for order, inputs in frames.incoming(source):
         header: dict[str, Any] = {}
         arrays: Arrays = {}
         try:

@@ -65,7 +65,7 @@ class Comparison:
     seed: int
     versions: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
-    #: Side -> unique memory of its processes in bytes, under load at most.
+    #: Side -> unique memory of its processes in bytes after a run, at most.
     memory: dict[str, int] = field(default_factory=dict)
     #: Largest absolute difference of the answers of the two sides.
     difference: float = 0.0
@@ -241,6 +241,6 @@ def table(made: Mapping[str, Any]) -> list[str]:
             f"{ratio(row, 'throughput'):18} {ratio(row, 'latency')}"
         )
     memory = ", ".join(f"{side} {size / 2**20:.0f} MiB" for side, size in made["memory"].items())
-    lines.append(f"memory of its own at most: {memory}")
+    lines.append(f"memory of its own after a run, at most: {memory}")
     lines.append(f"largest difference of the answers: {made['difference']:.3g}")
     return lines

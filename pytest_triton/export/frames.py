@@ -9,8 +9,8 @@ import json
 import math
 import re
 import struct
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +47,13 @@ def sizes(prefix: bytes) -> tuple[int, int]:
     if header > MAX_HEADER or payload > MAX_PAYLOAD:
         raise ValueError(f"not a frame: {prefix!r}")
     return header, payload
+
+
+def incoming(source: IO[bytes]) -> Iterator[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    """The frames of a pipe, decoded, until it ends. Raises ValueError when one is none."""
+    while len(prefix := source.read(PREFIX.size)) == PREFIX.size:
+        size, payload = sizes(prefix)
+        yield decode(source.read(size), source.read(payload))
 
 
 def decode(text: bytes, payload: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from pytest_triton.errors import ToolError
 from pytest_triton.export import frames
-from pytest_triton.export.piping import exchange
+from pytest_triton.export.piping import end, exchange, last_words
 from pytest_triton.repository.reference import DEFAULT_SEED, python_path
 from pytest_triton.repository.sidecar import Tensors
 
@@ -119,12 +119,7 @@ class ReferenceProcess:
         process, self._process = self._process, None
         self._built.clear()
         if process is not None:
-            # It holds nothing that wants an orderly end.
-            process.kill()
-            process.wait(timeout=10)
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            end(process)
         if self._noise is not None:
             self._noise.close()
             self._noise = None
@@ -149,14 +144,9 @@ class ReferenceProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(timeout=5)
-        tail = ""
-        if self._noise is not None:
-            self._noise.seek(0)
-            tail = "\n".join(
-                self._noise.read()[-4000:].decode("utf-8", "replace").splitlines()[-8:]
-            )
         return ToolError(
-            f"the reference process ended with status {process.returncode}\n{tail}",
+            f"the reference process ended with status {process.returncode}\n"
+            f"{last_words(self._noise)}",
             f"run it by hand: {sys.executable} -m pytest_triton.export.oracle",
         )
 
@@ -171,9 +161,7 @@ def main() -> int:
     with suppress(ImportError):  # missed when a question needs it, and said then
         importlib.import_module("torch")
         importlib.import_module("transformers.models.bert.modeling_bert")
-    while len(prefix := source.read(frames.PREFIX.size)) == frames.PREFIX.size:
-        size, payload = frames.sizes(prefix)
-        header, inputs = frames.decode(source.read(size), source.read(payload))
+    for header, inputs in frames.incoming(source):
         outputs: dict[str, np.ndarray] = {}
         answer: dict[str, str] = {}
         try:

@@ -92,3 +92,20 @@ def _wanted(answer: bytearray, limit: int) -> int:
     if payload > limit:
         raise ValueError(f"an answer of {payload} bytes")
     return head + header + payload
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process that holds nothing which wants an orderly end, and close its pipes."""
+    process.kill()
+    process.wait(timeout=10)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def last_words(noise: IO[bytes] | None) -> str:
+    """The last lines that a process wrote into the file of its standard error."""
+    if noise is None:
+        return ""
+    noise.seek(0)
+    return "\n".join(noise.read()[-_NOISE:].decode("utf-8", "replace").splitlines()[-8:])

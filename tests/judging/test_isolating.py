@@ -116,16 +116,31 @@ def test_what_a_crowd_tells() -> None:
     assert Crowd(8, 10).told() == ""
     wrong = Crowd(8, 10, Counter({"request 1 got the answer of request 2": 3}))
     assert wrong.told().startswith("3 of 10 concurrent answers are wrong: request 1")
-    refused = Crowd(8, 10, refused=Counter({"503: busy": 2}))
-    assert refused.told() == "2 concurrent requests got none: 503: busy (2×)"
+    refused = Crowd(8, 10, refused=Counter({"503 busy": 2}))
+    assert refused.told() == "2 concurrent requests got none: 503 busy (2×)"
     with pytest.raises(Inconclusive, match="limits what can be asked"):
-        Crowd(8, 10, refused=Counter({"429: slow down": 2})).told()
+        Crowd(8, 10, refused=Counter({"429 slow down": 2})).told()
 
 
 def test_outputs_that_a_batch_may_pad_are_not_compared() -> None:
     config = {**PLAIN, "output": [{"name": "Y", "dims": [-1, 6]}, {"name": "N", "dims": [1]}]}
-    subject: Any = Subject(config, double, [])
-    assert set(steady(subject, "m", {"Y": np.zeros(1), "N": np.zeros(1)})) == {"N"}
+    model = ServedModel("m", ("1",), config)
+    assert set(steady(model, {"Y": np.zeros(1), "N": np.zeros(1)})) == {"N"}
+    with pytest.raises(NotAssessed, match="every output depends on data"):
+        steady(model, {"Y": np.zeros(1)})
+
+
+def test_answers_that_only_rounding_tells_apart() -> None:
+    class Coarse(Subject):
+        def rounding(self, case: InputCase, outputs: Any) -> tuple[float, float]:
+            return 0.5, 0.5
+
+    def near(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"Y": inputs["X"] * np.float32(0.01) + 1}
+
+    assert len(alone(Subject(PLAIN, near, rows(20)), "m")) == 20  # type: ignore[arg-type]
+    with pytest.raises(NotAssessed, match="by more than rounding"):
+        alone(Coarse(PLAIN, near, rows(20)), "m")  # type: ignore[arg-type]
 
 
 def _tokens(mask: str = "attention_mask", **more: Any) -> dict[str, Any]:

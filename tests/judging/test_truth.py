@@ -8,6 +8,7 @@ import pytest
 from fake_triton import FakeTriton
 
 from pytest_triton.agreeing import IN_A_ROW, settled
+from pytest_triton.criteria import Inconclusive
 from pytest_triton.monitor.expected import families_of
 from pytest_triton.monitor.metrics import parse
 from pytest_triton.monitor.truth import Look, disagreements, earlier_life
@@ -207,3 +208,8 @@ def test_one_look_at_rest_is_enough(fake: FakeTriton) -> None:
     looks = [_look(fake, {"nv_inference_count": 1}), _look(fake, {})]
     assert settled(lambda: looks.pop(0), _never) == []
     assert not looks
+
+
+def test_too_few_looks_at_a_server_in_use_are_no_pass(fake: FakeTriton) -> None:
+    with pytest.raises(Inconclusive, match="have to agree"):
+        settled(lambda: _while_answering(fake, 0), _never, patience=0.0)
