@@ -17,6 +17,7 @@ USAGE = 2
 
 COMMANDS = {
     "compare": "a HuggingFace model in process against itself behind Triton",
+    "llama": "a Llama as logits and as a token stream, against generate()",
     "doctor": "what this machine has, and what it lacks",
     "explain": "what a clause asks for, and how to run it alone",
     "init": "a repository to start from, for a PyTorch module or a HuggingFace directory",

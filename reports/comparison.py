@@ -77,11 +77,12 @@ def page(made: Mapping[str, Any]) -> str:
         forest(made, "throughput", "Throughput, Triton ÷ in process", "right of 1: Triton"),
         forest(made, "latency", "Median latency, Triton ÷ in process", "left of 1: Triton"),
     ]
-    return _environment().get_template("comparison.html").render(made=made, pictures=pictures)
+    return environment().get_template("comparison.html").render(made=made, pictures=pictures)
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of pages of their own."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(

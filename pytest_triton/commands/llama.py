@@ -1,0 +1,174 @@
+"""``pytest-triton llama``: a Llama served in two forms, judged against transformers, and timed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pytest_triton.commands.compare import Numbers
+from pytest_triton.errors import Misused
+
+if TYPE_CHECKING:
+    from pytest_triton.llama.architecture import Llama
+    from pytest_triton.llama.room import Form
+
+_EPILOG = """\
+Examples:
+
+\b
+  pytest-triton llama
+  pytest-triton llama --size 7b --dtype bfloat16 --device gpu --streams 1,4,16
+  pytest-triton llama ./Llama-2-7b-hf --dtype float16 --html llama.html
+  pytest-triton llama --build-only --repository ./model_repository
+
+Exit status: 0 all checks pass, 1 one fails, 13 one cannot tell, 2 and 12 as everywhere.
+"""
+
+
+@click.command(name="llama", epilog=_EPILOG)
+@click.argument("directory", required=False,
+                type=click.Path(path_type=Path, exists=True, file_okay=False))  # fmt: skip
+@click.option(
+    "--size", type=click.Choice(["small", "7b"]), default="small", show_default=True,
+    help="Without DIRECTORY: the shape of the model, with random weights of --seed.",
+)  # fmt: skip
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float16", "bfloat16"]),
+    help="Of weights and computation (default: bfloat16 for 7b on a GPU, else float32).",
+)  # fmt: skip
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,
+    help="Where model and reference compute.",
+)  # fmt: skip
+@click.option(
+    "--form", "forms", type=click.Choice(["stream", "logits"]), multiple=True,
+    help="Which form (repeatable; default: both).",
+)  # fmt: skip
+@click.option(
+    "--streams", "concurrencies", type=Numbers(), default="1,4,16", show_default=True,
+    help="Streams at once.",
+)  # fmt: skip
+@click.option(
+    "--tokens", type=click.IntRange(min=4), default=48, show_default=True,
+    help="Greedy tokens of each text.",
+)  # fmt: skip
+@click.option(
+    "--prompt-tokens", type=click.IntRange(min=1), default=32, show_default=True,
+    help="Tokens of a prompt, at most.",
+)  # fmt: skip
+@click.option(
+    "--max-length", type=click.IntRange(min=16), default=512, show_default=True,
+    help="Tokens of a stream, prompt included: the size of its cache.",
+)  # fmt: skip
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Of torch on a CPU, for model and reference alike.",
+)  # fmt: skip
+@click.option(
+    "--rounds", type=click.IntRange(min=2), default=4, show_default=True,
+    help="How often everything is measured, in turning order.",
+)  # fmt: skip
+@click.option("--release", default="24.10", show_default=True, help="Of Triton.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and prompts.")
+@click.option("--repository", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Keep the model repository there.")  # fmt: skip
+@click.option("--build-only", is_flag=True, help="Write the repository and stop.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="Every number, the rounds too.")  # fmt: skip
+@click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
+              help="The result and its picture.")  # fmt: skip
+@click.pass_context
+def command(
+    context: click.Context, /, directory: Path | None, json_file: Path | None,
+    html_file: Path | None, **options: Any,
+) -> None:  # fmt: skip
+    """Serve a Llama through Triton as TorchScript logits and as a stream of tokens, and judge it.
+
+    DIRECTORY holds a Llama as save_pretrained() wrote it or as it was downloaded (safetensors;
+    nothing is fetched). Without it, the weights are random: speed is that of the real model,
+    its text is not. Greedy tokens have to be those of transformers' generate(): all of them in
+    float32; in half precision up to the first place at which the reference itself is undecided.
+    TTFT, ITL and tokens a second are measured over gRPC and generate_stream in turn with
+    generate(); counters are compared, and streams are left to see that the work stops.
+    """
+    from pytest_triton.llama.judging import build, judge, seeded_prompts
+    from pytest_triton.llama.room import FORMS, plan, room_of
+    from pytest_triton.llama.table import table
+
+    llama, name = _llama(directory, options)
+    forms: tuple[Form, ...] = tuple(dict.fromkeys(options["forms"])) or FORMS
+    tokens, longest = options["tokens"], options["prompt_tokens"]
+    with ExitStack() as stack:
+        kept = options["repository"]
+        work = kept or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="pytest-triton-llama-"))
+        )
+        place = next(path for path in (work, *work.absolute().parents) if path.exists())
+        room = room_of(llama.device, place)
+        found = plan(llama, forms, room)
+        _say(f"memory {found.told(room)}")
+        repository = work if kept else work / "model_repository"
+        build(repository, llama, forms, longest + tokens, _say)
+        if options["build_only"]:
+            click.echo(str(repository))
+            return
+        prompts = seeded_prompts(llama, llama.streams, longest)
+        judged = judge(
+            llama, name, repository, found, forms=forms, prompts=prompts, tokens=tokens,
+            concurrencies=options["concurrencies"], rounds=options["rounds"],
+            release=options["release"], say=_say,
+        )  # fmt: skip
+    made = judged.to_json()
+    for line in table(made):
+        click.echo(line)
+    if json_file:
+        json_file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        click.echo(str(json_file))
+    if html_file:
+        from pytest_triton.reports.llama import page
+
+        html_file.write_text(page(made), encoding="utf-8")
+        click.echo(str(html_file))
+    context.exit({"pass": 0, "fail": 1, "inconclusive": 13}[judged.status])
+
+
+def _llama(directory: Path | None, options: dict[str, Any]) -> tuple[Llama, str]:
+    """What is served. Raises Misused and ToolError before anything is loaded."""
+    from pytest_triton.launch.machine import require_device
+    from pytest_triton.llama.architecture import SHAPES, Llama, read
+    from pytest_triton.llama.checkpoint import check_weights
+
+    device = require_device(options["device"])
+    if directory is not None:
+        config = read(directory)
+        check_weights(directory, config)
+    else:
+        config = SHAPES[options["size"]]
+    large = directory is not None or options["size"] == "7b"
+    dtype = options["dtype"] or ("bfloat16" if large and device == "gpu" else "float32")
+    length = options["max_length"]
+    longest = int(config.get("max_position_embeddings") or length)
+    if length > longest:
+        raise Misused(f"--max-length {length}: the model has {longest} positions",
+                      f"at most {longest}")  # fmt: skip
+    if options["prompt_tokens"] + options["tokens"] > length:
+        raise Misused(
+            f"{options['prompt_tokens']} tokens of prompt and {options['tokens']} more are "
+            f"longer than --max-length {length}",
+            "fewer --tokens, or a larger --max-length",
+        )
+    if int(config["vocab_size"]) < 8:
+        raise Misused("a vocabulary of fewer than 8 tokens", "give a real model")
+    llama = Llama(config, directory, options["seed"], dtype, device,
+                  max(options["concurrencies"]), length, options["threads"])  # fmt: skip
+    return llama, directory.name if directory else f"Llama of shape {options['size']}"
+
+
+def _say(text: str) -> None:
+    doing, _, what = text.partition(" ")
+    click.echo(f"  {doing:<14}{what}", err=True)

@@ -1,0 +1,1 @@
+"""A Llama behind Triton: built, served in two forms, judged against transformers, and timed."""

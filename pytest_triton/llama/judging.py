@@ -1,0 +1,148 @@
+"""Build both forms, ask the reference, boot the servers, measure, and say what is right."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from pytest_triton.deployment import Deployment
+from pytest_triton.errors import Misused, ToolError
+from pytest_triton.launch.embedded import ServerSpec, embedded
+from pytest_triton.llama import checks
+from pytest_triton.llama.architecture import Llama, parameters
+from pytest_triton.llama.building import LOGITS, STREAM, write_logits, write_stream
+from pytest_triton.llama.equality import BOUNDS
+from pytest_triton.llama.logits import next_tokens
+from pytest_triton.llama.reference import Greedy, Reference
+from pytest_triton.llama.result import Check, Judged
+from pytest_triton.llama.room import Form, Plan
+from pytest_triton.llama.rounds import Measured, generate_alone, lines, measure, scaling
+from pytest_triton.load.streams import TokenModel
+from pytest_triton.load.tokens import PROTOCOLS
+from pytest_triton.monitor.metrics import Scrape, scrape
+from pytest_triton.probe.http import HttpProbe
+
+Say = Callable[[str], None]
+#: Seconds for a model of many gigabytes to become ready.
+_BOOT = 900.0
+#: Prefixes of so many texts are asked of the logits: each token is a forward of its own.
+_LOGITS_TEXTS = 4
+#: Rows of a batch that the logits are exported for.
+_BATCH = 4
+
+
+def seeded_prompts(llama: Llama, count: int, longest: int) -> list[list[int]]:
+    """``count`` prompts of ``longest``/2 to ``longest`` tokens, no two alike."""
+    chance = random.Random(f"{llama.seed} prompts")
+    lengths = [chance.randint(max(1, longest // 2), longest) for _ in range(count)]
+    # The first ids are for control: beginning, end, unknown.
+    return [[chance.randrange(3, llama.vocabulary) for _ in range(n)] for n in lengths]
+
+
+def build(repository: Path, llama: Llama, forms: Sequence[Form], length: int, say: Say) -> None:
+    """Write the models. Raises Misused where one is there already, ToolError as exports do."""
+    for form, name in (("stream", STREAM), ("logits", LOGITS)):
+        if form in forms and (repository / name).exists():
+            raise Misused(f"{repository / name} exists", "name another --repository, or delete it")
+    repository.mkdir(parents=True, exist_ok=True)
+    if "stream" in forms:
+        write_stream(repository, llama)
+    if "logits" in forms:
+        write_logits(repository, llama, length=length, batch=_BATCH, say=say)
+
+
+def judge(
+    llama: Llama, name: str, repository: Path, plan: Plan, *, forms: Sequence[Form],
+    prompts: Sequence[Sequence[int]], tokens: int, concurrencies: Sequence[int], rounds: int,
+    release: str, say: Say,
+) -> Judged:  # fmt: skip
+    """Judge the models that :func:`build` wrote.
+
+    Raises ToolError when a server, or the reference, does not come up or ends.
+    """
+    with ExitStack() as stack:
+        say("loading the reference")
+        reference = stack.enter_context(Reference(llama))
+        made = Judged(
+            name, parameters(llama.config), llama.dtype, llama.device, llama.seed,
+            tuple(len(prompt) for prompt in prompts), tokens, rounds, dict(reference.told),
+            plan.together,
+        )  # fmt: skip
+        say(f"asking generate() for {len(prompts)} texts of {tokens} tokens")
+        wanted = reference.greedy(prompts, tokens)
+        alone: list[float] = []
+        if "stream" in forms and not plan.together:
+            alone = generate_alone(reference, prompts, tokens, rounds)
+        if not plan.together:
+            stack.close()
+        if "stream" in forms:
+            beside = reference if plan.together else None
+            _stream(made, llama, repository, beside, prompts, wanted, tokens, concurrencies,
+                    rounds, alone, release, say)  # fmt: skip
+    if "logits" in forms:
+        with embedded(_spec(llama, repository, LOGITS, release), progress=say) as server:
+            made.versions["triton"] = _version(server)
+            some = slice(_LOGITS_TEXTS)
+            found = next_tokens(server.http_url, prompts[some], wanted[some],
+                                bound=BOUNDS[llama.dtype], say=say)  # fmt: skip
+        made.equal["logits"] = found.share
+        made.checks.append(checks.tokens_check("logits", found, llama.dtype))
+    return made
+
+
+def _stream(
+    made: Judged, llama: Llama, repository: Path, reference: Reference | None,
+    prompts: Sequence[Sequence[int]], wanted: Sequence[Greedy], tokens: int,
+    concurrencies: Sequence[int], rounds: int, alone: Sequence[float], release: str, say: Say,
+) -> None:  # fmt: skip
+    with embedded(_spec(llama, repository, STREAM, release), progress=say) as server:
+        made.versions["triton"] = _version(server)
+        if server.grpc_url is None or server.metrics_url is None:
+            raise ToolError("the server has no gRPC or no metrics endpoint",
+                            "look at its log")  # fmt: skip
+        model = TokenModel(server.http_url, server.grpc_url, STREAM)
+        before = scrape(server.metrics_url)
+        measured = measure(
+            model, reference, prompts, tokens=tokens, concurrencies=concurrencies, rounds=rounds,
+            generate=alone, say=say,
+        )  # fmt: skip
+        made.checks.append(checks.answered_check(measured))
+        made.checks += checks.stream_checks(measured, wanted, llama.dtype)
+        if not measured.failures:
+            _numbers(made, measured, wanted, llama.dtype)
+            made.checks.append(_counters(server.metrics_url, measured, before))
+            made.checks.append(checks.agreement_check(measured))
+        say("leaving streams")
+        long = llama.max_length - len(prompts[0])
+        for protocol in PROTOCOLS:
+            made.checks.append(
+                checks.cancel_check(model, server.metrics_url, protocol, prompts[0], long)
+            )
+
+
+def _numbers(made: Judged, measured: Measured, wanted: Sequence[Greedy], dtype: str) -> None:
+    made.lines, made.scaling = lines(measured), scaling(measured)
+    made.generate_tps = sorted(measured.generate)[len(measured.generate) // 2]
+    for protocol in PROTOCOLS:
+        made.equal[protocol] = checks.stream_tokens(measured, protocol, wanted, dtype).share
+
+
+def _counters(url: str, measured: Measured, before: Scrape) -> Check:
+    streams = [*measured.warm, *(stream for arm in measured.arms for stream in arm.streams)]
+    tokens = sum(len(stream.tokens) for stream in streams)
+    ttft = sum(stream.ttft_s for stream in streams) / len(streams) * 1000
+    found = checks.counted(url, before, STREAM, tokens)
+    return checks.counters_check(found, STREAM, tokens=tokens, requests=len(streams), ttft_ms=ttft)
+
+
+def _spec(llama: Llama, repository: Path, model: str, release: str) -> ServerSpec:
+    return ServerSpec(
+        repository, models=(model,), device=llama.device, release=release, boot_timeout=_BOOT
+    )
+
+
+def _version(server: Deployment) -> str:
+    with closing(HttpProbe(server.http_url)) as http:
+        return str(http.server_metadata().get("version"))

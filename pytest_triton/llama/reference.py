@@ -1,0 +1,214 @@
+"""The reference: the same weights in a process of its own, asked by transformers' generate().
+
+Its owner asks over a pipe; numbers and token ids travel, no code. It ends with its owner.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+
+from pytest_triton.errors import ToolError
+from pytest_triton.export import frames
+from pytest_triton.export.piping import end, exchange, last_words
+from pytest_triton.llama.architecture import Llama
+
+Arrays = dict[str, "np.ndarray[Any, Any]"]
+#: Seconds for the import of transformers and the loading of weights.
+LOADING = 900.0
+#: Seconds for each token that generate() makes, at most, and for the rest of a question.
+_TOKEN, _QUESTION = 5.0, 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Greedy:
+    """What generate() answers to one prompt.
+
+    ``tokens`` [n]; ``gaps`` [n]: by how much the logit of each token is above the second best.
+    """
+
+    tokens: tuple[int, ...]
+    gaps: tuple[float, ...]
+
+
+class Reference:
+    """``LlamaForCausalLM.generate`` with the weights of ``llama``, as a context manager.
+
+    Raises ToolError where it does not load, ends, or does not answer in time.
+    """
+
+    def __init__(self, llama: Llama, *, command: Sequence[str] = ()) -> None:
+        self._load = {"do": "load", **llama.order()}
+        self._command = command or (sys.executable, "-m", "pytest_triton.llama.reference")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._noise: IO[bytes] | None = None
+        #: What it told about itself: versions of torch and transformers, threads, device.
+        self.told: dict[str, Any] = {}
+
+    def __enter__(self) -> Reference:
+        self._noise = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            list(self._command),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._noise, bufsize=0,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )  # fmt: skip
+        try:
+            self.told, _ = self._ask(self._load, {}, LOADING)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def greedy(self, prompts: Sequence[Sequence[int]], count: int) -> list[Greedy]:
+        """``count`` greedy tokens for each prompt, one prompt after the other.
+
+        The end-of-sequence token ends nothing: every answer has ``count`` tokens.
+        """
+        found = []
+        for prompt in prompts:
+            _, arrays = self._ask(
+                {"do": "greedy", "count": count},
+                {"prompt": np.array(prompt, np.int64)},
+                _QUESTION + _TOKEN * count,
+            )
+            tokens, gaps = arrays["tokens"].tolist(), arrays["gaps"].tolist()
+            if len(tokens) != count:
+                raise ToolError(f"the reference gave {len(tokens)} of {count} tokens",
+                                "look at the release of transformers")  # fmt: skip
+            found.append(Greedy(tuple(tokens), tuple(gaps)))
+        return found
+
+    def speed(self, prompts: Sequence[Sequence[int]], count: int) -> float:
+        """Tokens a second of generate() alone, one prompt after the other."""
+        lengths = np.array([len(prompt) for prompt in prompts], np.int64)
+        every = np.array([token for prompt in prompts for token in prompt], np.int64)
+        told, _ = self._ask(
+            {"do": "speed", "count": count}, {"prompts": every, "lengths": lengths},
+            _QUESTION + _TOKEN * count * len(prompts),
+        )  # fmt: skip
+        return count * len(prompts) / float(told["seconds"])
+
+    def _ask(
+        self, order: dict[str, Any], inputs: Arrays, timeout: float
+    ) -> tuple[dict[str, Any], Arrays]:
+        assert self._process is not None
+        question = frames.encode(order, inputs)
+        try:
+            header, arrays = frames.decode(
+                *exchange(self._process, question, time.monotonic() + timeout)
+            )
+        except TimeoutError:
+            raise ToolError(
+                f"the reference did not answer within {timeout:.0f} s",
+                "try fewer --tokens, or a machine that is less busy",
+            ) from None
+        except (EOFError, ValueError):
+            raise ToolError(
+                f"the process of the reference ended\n{last_words(self._noise)}",
+                "look whether memory is enough for the model",
+            ) from None
+        if "error" in header:
+            raise ToolError(f"the reference: {header['error']}",
+                            "look at the weights and at the memory that is left")  # fmt: skip
+        return header, arrays
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            end(process)
+        if self._noise is not None:
+            self._noise.close()
+            self._noise = None
+
+
+class _Model:
+    """The loaded model, in the reference itself."""
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        import torch
+
+        from pytest_triton.llama.served.llama_weights import build
+
+        self.torch, self.device = torch, order["device"]
+        said = ("weights", "seed", "dtype", "device", "threads")
+        self.model = build(order["config"], **{name: order[name] for name in said})
+
+    def _generate(self, prompt: np.ndarray[Any, Any], count: int, **more: Any) -> Any:
+        ids = self.torch.from_numpy(prompt)[None].to(self.device)
+        return self.model.generate(
+            ids, attention_mask=self.torch.ones_like(ids), max_new_tokens=count,
+            do_sample=False, num_beams=1, eos_token_id=None, pad_token_id=0, **more,
+        )  # fmt: skip
+
+    def greedy(self, prompt: np.ndarray[Any, Any], count: int) -> Arrays:
+        said = self._generate(prompt, count, output_logits=True, return_dict_in_generate=True)
+        best = [logits[0].float().topk(2).values for logits in said.logits]
+        gaps = np.array([float(two[0] - two[1]) for two in best])
+        return {"tokens": said.sequences[0, len(prompt) :].cpu().numpy(), "gaps": gaps}
+
+    def speed(self, inputs: Arrays, count: int) -> dict[str, Any]:
+        prompts = np.split(inputs["prompts"], np.cumsum(inputs["lengths"])[:-1])
+        started = time.perf_counter()
+        for prompt in prompts:
+            self._generate(prompt, count).cpu()
+        return {"seconds": time.perf_counter() - started}
+
+    def told(self) -> dict[str, Any]:
+        import transformers
+
+        gpu = self.device == "cuda"
+        name = self.torch.cuda.get_device_name() if gpu else "CPU"
+        return {"torch": self.torch.__version__, "transformers": transformers.__version__,
+                "threads": self.torch.get_num_threads(), "device": name}  # fmt: skip
+
+
+def main() -> int:
+    """Answer on standard output until standard input ends."""
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print must not get between the frames
+    model: _Model | None = None
+    for order, inputs in frames.incoming(source):
+        header: dict[str, Any] = {}
+        arrays: Arrays = {}
+        try:
+            if order["do"] == "load":
+                model = _Model(order)
+                header = model.told()
+            elif model is None:
+                header = {"error": "nothing is loaded"}
+            elif order["do"] == "greedy":
+                arrays = model.greedy(inputs["prompt"], order["count"])
+            else:
+                header = model.speed(inputs, order["count"])
+        except Exception as error:
+            header = {"error": f"{type(error).__name__}: {error}"}
+        sink.write(frames.encode(header, arrays))
+        sink.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

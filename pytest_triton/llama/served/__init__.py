@@ -1,0 +1,1 @@
+"""Files of the streaming model: copied into a repository, where Triton runs them."""
