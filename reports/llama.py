@@ -41,7 +41,8 @@ class Bars:
 def bars(made: Mapping[str, Any]) -> Bars:
     """Tokens a second in total of every line, on an axis that begins at zero."""
     rows = made["lines"]
-    most = max([made["generate_tps"], *(value for row in rows for value in row["round_tps"])])
+    every = [value for row in rows for value in row["round_tps"]]
+    most = float(max([made["generate_tps"], *every]))
     step = _step(most)
 
     def at(value: float) -> float:
@@ -65,7 +66,7 @@ def bars(made: Mapping[str, Any]) -> Bars:
 
 def _step(most: float) -> float:
     """A round distance of ticks, four to eight of them."""
-    size = 10.0 ** (len(str(int(most))) - 2)
+    size = float(10 ** (len(str(int(most))) - 1)) / 10
     return float(next(size * k for k in (1, 2, 5, 10, 20, 50) if most / (size * k) <= 8))
 
 

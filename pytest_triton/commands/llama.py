@@ -62,6 +62,10 @@ Exit status: 0 all checks pass, 1 one fails, 13 one cannot tell, 2 and 12 as eve
     help="Tokens of a prompt, at most.",
 )  # fmt: skip
 @click.option(
+    "--prompt", "texts", multiple=True, metavar="TEXT",
+    help="Asked by text (repeatable); takes the tokenizer of DIRECTORY.",
+)  # fmt: skip
+@click.option(
     "--max-length", type=click.IntRange(min=16), default=512, show_default=True,
     help="Tokens of a stream, prompt included: the size of its cache.",
 )  # fmt: skip
@@ -96,13 +100,28 @@ def command(
     TTFT, ITL and tokens a second are measured over gRPC and generate_stream in turn with
     generate(); counters are compared, and streams are left to see that the work stops.
     """
-    from pytest_triton.llama.judging import build, judge, seeded_prompts
+    from pytest_triton.launch.overlay import overlay
+    from pytest_triton.launch.store import find_server
+    from pytest_triton.llama.checkpoint import has_tokenizer
+    from pytest_triton.llama.judging import Asked, build, judge, seeded_prompts
     from pytest_triton.llama.room import FORMS, plan, room_of
     from pytest_triton.llama.table import table
+    from pytest_triton.llama.words import Words
 
     llama, name = _llama(directory, options)
     forms: tuple[Form, ...] = tuple(dict.fromkeys(options["forms"])) or FORMS
     tokens, longest = options["tokens"], options["prompt_tokens"]
+    texts = options["texts"] or ("Once upon a time",)
+    words = Words(directory) if options["texts"] or has_tokenizer(directory) else None
+    if words is not None:
+        for text in texts:
+            _check_length(text, len(words.encode(text)) + tokens, llama.max_length)
+    find_server(options["release"])  # what lacks is told before anything long is done
+    overlay(progress=_say)
+    asked = Asked(
+        forms, seeded_prompts(llama, llama.streams, longest), tokens, options["concurrencies"],
+        options["rounds"], options["release"], words, texts,
+    )  # fmt: skip
     with ExitStack() as stack:
         kept = options["repository"]
         work = kept or Path(
@@ -117,12 +136,7 @@ def command(
         if options["build_only"]:
             click.echo(str(repository))
             return
-        prompts = seeded_prompts(llama, llama.streams, longest)
-        judged = judge(
-            llama, name, repository, found, forms=forms, prompts=prompts, tokens=tokens,
-            concurrencies=options["concurrencies"], rounds=options["rounds"],
-            release=options["release"], say=_say,
-        )  # fmt: skip
+        judged = judge(llama, name, repository, found, asked, _say)
     made = judged.to_json()
     for line in table(made):
         click.echo(line)
@@ -167,6 +181,12 @@ def _llama(directory: Path | None, options: dict[str, Any]) -> tuple[Llama, str]
     llama = Llama(config, directory, options["seed"], dtype, device,
                   max(options["concurrencies"]), length, options["threads"])  # fmt: skip
     return llama, directory.name if directory else f"Llama of shape {options['size']}"
+
+
+def _check_length(text: str, length: int, most: int) -> None:
+    if length > most:
+        raise Misused(f"{text!r:.60} and its answer are {length} tokens, --max-length is {most}",
+                      "a shorter prompt, fewer --tokens or a larger --max-length")  # fmt: skip
 
 
 def _say(text: str) -> None:

@@ -62,16 +62,16 @@ def stream_tokens(
     measured: Measured, protocol: StreamProtocol, wanted: Sequence[Greedy], dtype: str
 ) -> Compared:
     """The streams of a protocol against the reference."""
-    got, expected = said(measured.of(protocol), wanted)
+    got, expected = said(measured.all_of(protocol), wanted)
     return compare(got, expected, bound=BOUNDS[dtype])
 
 
 def answered_check(measured: Measured) -> Check:
     """Whether every request was answered to its end."""
-    count = sum(len(arm.streams) for arm in measured.arms)
+    count = len(measured.streams)
     title = "every stream is answered to its end"
     if failures := measured.failures:
-        bad = sum(bool(s.error) for arm in measured.arms for s in arm.streams)
+        bad = sum(bool(stream.error) for stream in measured.streams)
         return Check("answered", title, "fail", f"{bad} of {count} failed: {failures[0]}")
     return Check("answered", title, "pass", f"{count} streams")
 
@@ -153,13 +153,14 @@ def cancel_check(
     def told(counter: str) -> float:
         return delta(before, scrape(metrics)).value(counter, model=model.name)
 
-    if not _until(lambda: told("llm_requests_cancelled") >= 1):
+    _until(lambda: told("llm_requests_cancelled") >= 1 or told("llm_generation_tokens") >= count)
+    if told("llm_requests_cancelled") < 1:
         made = told("llm_generation_tokens")
         return Check(name, title, "fail", f"{made:g} of {count} tokens were made, {came} taken")
     if (made := told("llm_generation_tokens")) >= count:
         return Check(name, title, "fail", f"all {count} tokens were made, {came} taken")
     rows, few = told("llm_decoded_rows"), 4
-    model.drive(protocol, [prompt], few, concurrency=1, requests=1, timeout=_LEFT)
+    model.drive(protocol, [prompt], [few], concurrency=1, requests=1, timeout=_LEFT)
     _until(lambda: told("llm_generation_tokens") >= made + few)
     # The first token of a stream is the prompt's, the others are decoded.
     if beside := told("llm_decoded_rows") - rows - (few - 1):

@@ -40,7 +40,7 @@ class Compared:
 
 
 def compare(got: Sequence[Sequence[int]], wanted: Sequence[Greedy], *, bound: float) -> Compared:
-    """Compare streams, one for each answer of the reference."""
+    """Compare streams, one for each answer of the reference, which says what it should be."""
     if len(got) != len(wanted):
         raise ValueError(f"{len(got)} streams and {len(wanted)} answers of the reference")
     equal = ties = 0

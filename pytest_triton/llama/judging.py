@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_triton.deployment import Deployment
@@ -19,6 +20,7 @@ from pytest_triton.llama.reference import Greedy, Reference
 from pytest_triton.llama.result import Check, Judged
 from pytest_triton.llama.room import Form, Plan
 from pytest_triton.llama.rounds import Measured, generate_alone, lines, measure, scaling
+from pytest_triton.llama.words import Words, text_check
 from pytest_triton.load.streams import TokenModel
 from pytest_triton.load.tokens import PROTOCOLS
 from pytest_triton.monitor.metrics import Scrape, scrape
@@ -53,36 +55,50 @@ def build(repository: Path, llama: Llama, forms: Sequence[Form], length: int, sa
         write_logits(repository, llama, length=length, batch=_BATCH, say=say)
 
 
-def judge(
-    llama: Llama, name: str, repository: Path, plan: Plan, *, forms: Sequence[Form],
-    prompts: Sequence[Sequence[int]], tokens: int, concurrencies: Sequence[int], rounds: int,
-    release: str, say: Say,
-) -> Judged:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of the served models.
+
+    ``prompts``: token ids; ``words`` and ``texts``: a tokenizer and what is asked by text.
+    """
+
+    forms: tuple[Form, ...]
+    prompts: Sequence[Sequence[int]]
+    tokens: int
+    concurrencies: Sequence[int]
+    rounds: int
+    release: str
+    words: Words | None = None
+    texts: tuple[str, ...] = ()
+
+
+def judge(llama: Llama, name: str, repository: Path, plan: Plan, asked: Asked, say: Say) -> Judged:
     """Judge the models that :func:`build` wrote.
 
     Raises ToolError when a server, or the reference, does not come up or ends.
     """
+    prompts, tokens = asked.prompts, asked.tokens
     with ExitStack() as stack:
         say("loading the reference")
-        reference = stack.enter_context(Reference(llama))
+        reference: Reference | None = stack.enter_context(Reference(llama))
+        assert reference is not None
         made = Judged(
             name, parameters(llama.config), llama.dtype, llama.device, llama.seed,
-            tuple(len(prompt) for prompt in prompts), tokens, rounds, dict(reference.told),
-            plan.together,
+            tuple(len(prompt) for prompt in prompts), tokens, asked.rounds,
+            dict(reference.told), plan.together,
         )  # fmt: skip
         say(f"asking generate() for {len(prompts)} texts of {tokens} tokens")
         wanted = reference.greedy(prompts, tokens)
         alone: list[float] = []
-        if "stream" in forms and not plan.together:
-            alone = generate_alone(reference, prompts, tokens, rounds)
         if not plan.together:
+            if "stream" in asked.forms:
+                alone = generate_alone(reference, prompts, tokens, asked.rounds)
             stack.close()
-        if "stream" in forms:
-            beside = reference if plan.together else None
-            _stream(made, llama, repository, beside, prompts, wanted, tokens, concurrencies,
-                    rounds, alone, release, say)  # fmt: skip
-    if "logits" in forms:
-        with embedded(_spec(llama, repository, LOGITS, release), progress=say) as server:
+            reference = None
+        if "stream" in asked.forms:
+            _Stream(made, llama, asked, wanted, say).judge(repository, reference, alone)
+    if "logits" in asked.forms:
+        with embedded(_spec(llama, repository, LOGITS, asked.release), progress=say) as server:
             made.versions["triton"] = _version(server)
             some = slice(_LOGITS_TEXTS)
             found = next_tokens(server.http_url, prompts[some], wanted[some],
@@ -92,33 +108,52 @@ def judge(
     return made
 
 
-def _stream(
-    made: Judged, llama: Llama, repository: Path, reference: Reference | None,
-    prompts: Sequence[Sequence[int]], wanted: Sequence[Greedy], tokens: int,
-    concurrencies: Sequence[int], rounds: int, alone: Sequence[float], release: str, say: Say,
-) -> None:  # fmt: skip
-    with embedded(_spec(llama, repository, STREAM, release), progress=say) as server:
-        made.versions["triton"] = _version(server)
-        if server.grpc_url is None or server.metrics_url is None:
-            raise ToolError("the server has no gRPC or no metrics endpoint",
-                            "look at its log")  # fmt: skip
-        model = TokenModel(server.http_url, server.grpc_url, STREAM)
-        before = scrape(server.metrics_url)
-        measured = measure(
-            model, reference, prompts, tokens=tokens, concurrencies=concurrencies, rounds=rounds,
-            generate=alone, say=say,
-        )  # fmt: skip
-        made.checks.append(checks.answered_check(measured))
-        made.checks += checks.stream_checks(measured, wanted, llama.dtype)
-        if not measured.failures:
-            _numbers(made, measured, wanted, llama.dtype)
-            made.checks.append(_counters(server.metrics_url, measured, before))
-            made.checks.append(checks.agreement_check(measured))
-        say("leaving streams")
-        long = llama.max_length - len(prompts[0])
+@dataclass(slots=True)
+class _Stream:
+    """The decoupled form."""
+
+    made: Judged
+    llama: Llama
+    asked: Asked
+    wanted: Sequence[Greedy]
+    say: Say
+
+    def judge(self, repository: Path, reference: Reference | None, alone: Sequence[float]) -> None:
+        asked, made = self.asked, self.made
+        spec = _spec(self.llama, repository, STREAM, asked.release)
+        with embedded(spec, progress=self.say) as server:
+            made.versions["triton"] = _version(server)
+            if server.grpc_url is None or server.metrics_url is None:
+                raise ToolError("the server has no gRPC or no metrics endpoint",
+                                "look at its log")  # fmt: skip
+            model = TokenModel(server.http_url, server.grpc_url, STREAM)
+            before = scrape(server.metrics_url)
+            measured = measure(
+                model, reference, asked.prompts, tokens=asked.tokens,
+                concurrencies=asked.concurrencies, rounds=asked.rounds, generate=alone,
+                say=self.say,
+            )  # fmt: skip
+            made.checks.append(checks.answered_check(measured))
+            made.checks += checks.stream_checks(measured, self.wanted, self.llama.dtype)
+            if not measured.failures:
+                _numbers(made, measured, self.wanted, self.llama.dtype)
+                made.checks.append(_counters(server.metrics_url, measured, before))
+                made.checks.append(checks.agreement_check(measured))
+            if asked.words is not None:
+                self.say("asking by text")
+                made.checks.append(
+                    text_check(server.http_url, asked.words, asked.texts, asked.tokens)
+                )
+            self._leave(model, server.metrics_url)
+
+    def _leave(self, model: TokenModel, metrics: str) -> None:
+        self.say("leaving streams")
+        prompt = self.asked.prompts[0]
         for protocol in PROTOCOLS:
-            made.checks.append(
-                checks.cancel_check(model, server.metrics_url, protocol, prompts[0], long)
+            self.made.checks.append(
+                checks.cancel_check(
+                    model, metrics, protocol, prompt, self.llama.max_length - len(prompt)
+                )
             )
 
 
@@ -130,7 +165,7 @@ def _numbers(made: Judged, measured: Measured, wanted: Sequence[Greedy], dtype: 
 
 
 def _counters(url: str, measured: Measured, before: Scrape) -> Check:
-    streams = [*measured.warm, *(stream for arm in measured.arms for stream in arm.streams)]
+    streams = measured.streams
     tokens = sum(len(stream.tokens) for stream in streams)
     ttft = sum(stream.ttft_s for stream in streams) / len(streams) * 1000
     found = checks.counted(url, before, STREAM, tokens)

@@ -39,6 +39,10 @@ class Greedy:
     tokens: tuple[int, ...]
     gaps: tuple[float, ...]
 
+    def first(self, count: int) -> Greedy:
+        """As if fewer had been asked for."""
+        return Greedy(self.tokens[:count], self.gaps[:count])
+
 
 class Reference:
     """``LlamaForCausalLM.generate`` with the weights of ``llama``, as a context manager.

@@ -45,12 +45,13 @@ class Arm:
 class Measured:
     """Everything of all rounds.
 
-    ``generate``: tokens a second of the reference in each; ``warm``: streams before the first.
+    ``generate``: tokens a second of the reference in each; ``warm``: streams of uneven lengths
+    before the first, by protocol.
     """
 
     arms: list[Arm]
     generate: list[float]
-    warm: list[TimedStream] = field(default_factory=list)
+    warm: dict[StreamProtocol, list[TimedStream]] = field(default_factory=dict)
 
     def of(self, protocol: StreamProtocol) -> list[Arm]:
         """The arms of a protocol, fewest streams first."""
@@ -59,8 +60,17 @@ class Measured:
     @property
     def failures(self) -> list[str]:
         """Reasons of requests that failed, each once."""
-        every = [*self.warm, *(stream for arm in self.arms for stream in arm.streams)]
-        return sorted({stream.error for stream in every if stream.error})
+        return sorted({stream.error for stream in self.streams if stream.error})
+
+    @property
+    def streams(self) -> list[TimedStream]:
+        """Every one of both protocols."""
+        return [stream for protocol in PROTOCOLS for stream in self.all_of(protocol)]
+
+    def all_of(self, protocol: StreamProtocol) -> list[TimedStream]:
+        """Every stream of a protocol, those before the first round too."""
+        measured = (stream for arm in self.of(protocol) for stream in arm.streams)
+        return [*self.warm.get(protocol, ()), *measured]
 
 
 def measure(
@@ -75,8 +85,8 @@ def measure(
     """
     arms = [Arm(protocol, at) for at in sorted(concurrencies) for protocol in PROTOCOLS]
     found = Measured(arms, list(generate))
-    for arm in arms:  # the first of everything is slower: connections, memory, kernels
-        found.warm += _run(model, arm, prompts, min(tokens, 8), 0)
+    for protocol in PROTOCOLS:  # the first of everything is slower: connections, memory, kernels
+        found.warm[protocol] = uneven(model, protocol, prompts, tokens, max(concurrencies))
     if reference is not None:
         reference.speed(prompts[:1], min(tokens, 8))
     for number in range(rounds):
@@ -130,17 +140,31 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
     return Ratio(mean, (low, high), tuple(a / b for a, b in zip(above, below, strict=True)))
 
 
-def said(arms: Sequence[Arm], wanted: Sequence[Greedy]) -> tuple[list[list[int]], list[Greedy]]:
-    """What the streams of some arms said, beside what the reference says to the same prompts."""
-    streams = [stream for arm in arms for stream in arm.streams if not stream.error]
-    return [stream.tokens for stream in streams], [wanted[stream.prompt] for stream in streams]
+def said(
+    streams: Sequence[TimedStream], wanted: Sequence[Greedy]
+) -> tuple[list[list[int]], list[Greedy]]:
+    """What streams said, beside as much as was asked for of what the reference says."""
+    good = [stream for stream in streams if not stream.error]
+    return [s.tokens for s in good], [wanted[s.prompt].first(s.asked) for s in good]
+
+
+def uneven(
+    model: TokenModel, protocol: StreamProtocol, prompts: Sequence[Sequence[int]], tokens: int,
+    concurrency: int,
+) -> list[TimedStream]:  # fmt: skip
+    """Streams of one to ``tokens`` tokens: they leave in the middle of others, and others come."""
+    counts = [1 + (7 * at) % tokens for at in range(tokens + 1)]
+    return model.drive(
+        protocol, prompts, counts, concurrency=concurrency, requests=4 * concurrency + 2,
+        timeout=_TIMEOUT + _TOKEN * tokens,
+    )  # fmt: skip
 
 
 def _run(
     model: TokenModel, arm: Arm, prompts: Sequence[Sequence[int]], tokens: int, number: int
 ) -> list[TimedStream]:
     return model.drive(
-        arm.protocol, prompts, tokens, concurrency=arm.concurrency,
+        arm.protocol, prompts, [tokens], concurrency=arm.concurrency,
         requests=max(_LEAST, _WAVES * arm.concurrency), timeout=_TIMEOUT + _TOKEN * tokens,
         first=number * _LEAST,
     )  # fmt: skip

@@ -29,17 +29,17 @@ class TokenModel:
     name: str
 
     def drive(
-        self, protocol: StreamProtocol, prompts: Sequence[Sequence[int]], count: int, *,
-        concurrency: int, requests: int, timeout: float, first: int = 0,
+        self, protocol: StreamProtocol, prompts: Sequence[Sequence[int]],
+        counts: Sequence[int], *, concurrency: int, requests: int, timeout: float, first: int = 0,
     ) -> list[TimedStream]:  # fmt: skip
-        """Ask for ``count`` tokens ``requests`` times, so many at once in a closed loop.
+        """Ask ``requests`` times, so many at once in a closed loop.
 
-        Request i takes prompt ``first`` + i modulo their number. A request that fails has its reason in
-        ``error``; ``timeout`` is for each, in s.
+        Request i takes the prompt, and the number of tokens, at ``first`` + i modulo their
+        number. One that fails has its reason in ``error``; ``timeout`` is for each, in s.
         """
         return asyncio.run(
             self._drive(
-                protocol, prompts, count, concurrency, range(first, first + requests), timeout
+                protocol, prompts, counts, concurrency, range(first, first + requests), timeout
             )
         )
 
@@ -72,16 +72,16 @@ class TokenModel:
         return ask(self, prompt, count, sent)
 
     async def _drive(
-        self, protocol: StreamProtocol, prompts: Sequence[Sequence[int]], count: int,
-        concurrency: int, requests: range, timeout: float,
+        self, protocol: StreamProtocol, prompts: Sequence[Sequence[int]],
+        counts: Sequence[int], concurrency: int, requests: range, timeout: float,
     ) -> list[TimedStream]:  # fmt: skip
         made: list[TimedStream] = []
         numbers = iter(requests)
 
         async def client() -> None:
             for number in numbers:
-                at = number % len(prompts)
-                stream = TimedStream(at, time.monotonic())
+                at, count = number % len(prompts), counts[number % len(counts)]
+                stream = TimedStream(at, time.monotonic(), count)
                 made.append(stream)
                 try:
                     await asyncio.wait_for(
@@ -131,6 +131,7 @@ async def _grpc(
         async def asked() -> AsyncIterator[pb.ModelInferRequest]:
             yield request
 
+        final = False
         sent()
         call = stub.ModelStreamInfer(asked())
         try:
@@ -141,9 +142,11 @@ async def _grpc(
                 for output, raw in zip(answer.outputs, answer.raw_output_contents, strict=True):
                     if output.name == "token_ids":
                         yield int.from_bytes(raw, "little", signed=True)
-                if answer.parameters["triton_final_response"].bool_param:
-                    return
-            raise RuntimeError("the stream ended without a final response")
+                final = answer.parameters["triton_final_response"].bool_param
+            # To the server's end of the stream: one that is cancelled at its last response may
+            # keep Triton from unloading the model.
+            if not final:
+                raise RuntimeError("the stream ended without a final response")
         finally:
             call.cancel()
 
@@ -163,11 +166,11 @@ async def _events(
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         chunked = b"transfer-encoding: chunked" in head
         if b" 200 " not in head.split(b"\r\n", 1)[0] or not chunked:
-            more = await reader.read(2000) if not chunked else b""
+            more = b"" if b"content-length: 0" in head else await reader.read(2000)
             raise RuntimeError(f"answered {head.splitlines()[0].decode()!r} {more[:300]!r}")
         kept = b""
-        while size := int((await reader.readline()).split(b";")[0], 16):
-            kept += (await reader.readexactly(size + 2))[:-2]
+        async for piece in _chunks(reader):
+            kept += piece
             *whole, kept = kept.split(b"\n\n")
             for event in whole:
                 yield _token(event)
@@ -175,6 +178,11 @@ async def _events(
             raise RuntimeError(f"the stream ended inside an event: {kept[:80]!r}")
     finally:
         writer.close()
+
+
+async def _chunks(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    while size := int((await reader.readline()).split(b";")[0], 16):
+        yield (await reader.readexactly(size + 2))[:-2]
 
 
 def _token(event: bytes) -> Any:

@@ -21,10 +21,14 @@ PROTOCOLS: tuple[StreamProtocol, ...] = ("grpc", "http")
 
 @dataclass(slots=True)
 class TimedStream:
-    """One request: monotonic seconds of its start and of each token."""
+    """One request: monotonic seconds of its start and of each token.
+
+    ``prompt``: the number of its prompt; ``asked``: tokens that were asked for.
+    """
 
     prompt: int
     started: float
+    asked: int = 0
     tokens: list[int] = field(default_factory=list)
     stamps: list[float] = field(default_factory=list)
     error: str = ""

@@ -8,6 +8,7 @@ model's architecture. The sibling modules are found because Triton puts this fol
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the weights, or make them of a seed; capture the graphs of a GPU."""
+        # transformers imports them where they are, and needs neither here: a scipy that was
+        # built for numpy 2 cannot be imported beside the numpy 1 of Triton's Python processes.
+        for name in ("scipy", "sklearn"):
+            sys.modules.setdefault(name, None)
         from llama_counting import Metrics
         from llama_decoding import Decoder
         from llama_scheduling import Scheduler

@@ -1,0 +1,194 @@
+"""The judge of a served Llama, judged: healthy and spoiled models on one real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from pytest_triton.deployment import Deployment
+from pytest_triton.launch.embedded import ServerSpec, embedded
+from pytest_triton.llama import checks
+from pytest_triton.llama.architecture import SHAPES, Llama
+from pytest_triton.llama.building import STREAM, write_stream
+from pytest_triton.llama.judging import seeded_prompts
+from pytest_triton.llama.reference import Greedy, Reference
+from pytest_triton.llama.rounds import Measured, measure
+from pytest_triton.load.streams import TokenModel
+from pytest_triton.load.tokens import PROTOCOLS, StreamProtocol
+from pytest_triton.monitor.metrics import scrape
+
+TOKENS, STREAMS = 24, 6
+LLAMA = Llama(SHAPES["small"], None, 0, "float32", "cpu", STREAMS, 256)
+
+#: Name -> file, what is in it, and what stands there instead.
+FAULTS = {
+    # Every fiftieth token is another one.
+    "wrong_token": ("llama_decoding.py", "return [int(token) for token in self._answer.tolist()]",
+                    "self.n = getattr(self, 'n', 0) + 1\n"
+                    "        return [int(t) ^ (self.n % 50 == 0) for t in self._answer.tolist()]"),
+    # A stream that moves to a free slot finds the cache of the one that was there.
+    "cross_talk": ("llama_decoding.py", "self.cache.keys[:, slot, :, :used] = ", "_ = "),
+    # The newest position is left out of sight.
+    "mask": ("llama_decoding.py", "<= positions", "< positions"),
+    "half": ("../config.pbtxt", '"float32"', '"float16"'),
+    # Nobody looks whether the client is still there.
+    "deaf": ("model.py", "sender.is_cancelled", "lambda: False"),
+    # It says that it stopped, and goes on.
+    "liar": ("llama_scheduling.py", "        self._remove(stream)\n        stream.over = True\n",
+             "        if stream.over:\n            return\n        stream.over = True\n"),
+    "uncounted": ("llama_scheduling.py", "self._counts.token()", "stream.made % 7 and "
+                  "self._counts.token()"),
+    # A first token is said to have left long after it did.
+    "slow_clock": ("llama_scheduling.py", "self._counts.first(stream.asked - stream.came)",
+                   "self._counts.first(stream.asked - stream.came + 1)"),
+    "lost": ("llama_scheduling.py", "            stream.send(token",
+             "            if stream.made == 9 and not stream.over: continue\n            stream.send(token"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """The healthy model and every spoiled one."""
+    repository = tmp_path_factory.mktemp("llama") / "models"
+    for name, (file, before, after) in {"healthy": ("model.py", "", ""), **FAULTS}.items():
+        made = write_stream(repository, LLAMA)
+        path = (made / "1" / file).resolve()
+        text = path.read_text()
+        assert before in text, f"fault {name} spoils nothing"
+        path.write_text(text.replace(before, after) if before else text)
+        config = made / "config.pbtxt"
+        config.write_text(config.read_text().replace(f'"{STREAM}"', f'"{name}"'))
+        made.rename(repository / name)
+    with embedded(ServerSpec(repository, device="cpu", boot_timeout=300)) as deployment:
+        yield deployment
+
+
+@dataclass
+class Known:
+    """Prompts and what generate() says to them."""
+
+    prompts: list[list[int]]
+    wanted: list[Greedy]
+
+
+@pytest.fixture(scope="module")
+def known() -> Known:
+    prompts = seeded_prompts(LLAMA, STREAMS, 20)
+    with Reference(LLAMA) as reference:
+        return Known(prompts, reference.greedy(prompts, TOKENS))
+
+
+def _model(server: Deployment, name: str) -> TokenModel:
+    assert server.grpc_url is not None
+    return TokenModel(server.http_url, server.grpc_url, name)
+
+
+def _measured(server: Deployment, known: Known, name: str) -> Measured:
+    return measure(
+        _model(server, name), None, known.prompts, tokens=TOKENS, concurrencies=(1, STREAMS),
+        rounds=2, generate=(1.0, 1.0), say=lambda text: None,
+    )  # fmt: skip
+
+
+def _counters(server: Deployment, known: Known, name: str) -> checks.Check:
+    assert server.metrics_url is not None
+    before = scrape(server.metrics_url)
+    streams = _model(server, name).drive(
+        "grpc", known.prompts, [TOKENS], concurrency=2, requests=4, timeout=60
+    )
+    tokens = sum(len(stream.tokens) for stream in streams)
+    ttft = sum(stream.ttft_s for stream in streams) / len(streams) * 1000
+    found = checks.counted(server.metrics_url, before, name, tokens)
+    return checks.counters_check(found, name, tokens=tokens, requests=4, ttft_ms=ttft)
+
+
+def _cancelled(
+    server: Deployment, known: Known, name: str, protocol: StreamProtocol
+) -> checks.Check:
+    assert server.metrics_url is not None
+    prompt = known.prompts[0]
+    return checks.cancel_check(
+        _model(server, name), server.metrics_url, protocol, prompt, 256 - len(prompt)
+    )
+
+
+def test_the_healthy_model_passes(server: Deployment, known: Known) -> None:
+    measured = _measured(server, known, "healthy")
+    found = [
+        checks.answered_check(measured),
+        *checks.stream_checks(measured, known.wanted, "float32"),
+        _counters(server, known, "healthy"),
+        *(_cancelled(server, known, "healthy", protocol) for protocol in PROTOCOLS),
+    ]
+    assert [
+        (check.id, check.status, check.reason) for check in found if check.status != "pass"
+    ] == []
+    assert checks.agreement_check(measured).status != "fail"
+
+
+@pytest.mark.parametrize("name", ["wrong_token", "cross_talk", "mask", "half", "lost"])
+def test_other_tokens_are_found_over_both_protocols(
+    server: Deployment, known: Known, name: str
+) -> None:
+    measured = _measured(server, known, name)
+    assert measured.failures == []
+    found = checks.stream_checks(measured, known.wanted, "float32")
+    assert [check.status for check in found] == ["fail", "fail"], found
+
+
+@pytest.mark.parametrize("name", ["deaf", "liar"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_work_that_goes_on_is_found(
+    server: Deployment, known: Known, name: str, protocol: StreamProtocol
+) -> None:
+    check = _cancelled(server, known, name, protocol)
+    assert check.status == "fail", check
+    said = {"deaf": "tokens were made, 3 taken", "liar": "were decoded after it had gone"}
+    assert said[name] in check.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("uncounted", "llm_generation_tokens"), ("slow_clock", "mean TTFT")]
+)
+def test_counters_that_say_otherwise_are_found(
+    server: Deployment, known: Known, name: str, said: str
+) -> None:
+    check = _counters(server, known, name)
+    assert (check.status, said in check.reason) == ("fail", True), check
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("prompt", "count", "said"),
+    [
+        ([1, 2], 0, "max_tokens must be at least 1"),
+        ([1] * 200, 100, "are more than the 256 that a stream may have"),
+        ([5, 4096], 4, "token 4096 is not in the vocabulary of 4096"),
+        ([-1], 4, "token -1 is not in the vocabulary"),
+    ],
+)
+def test_what_cannot_be_decoded_is_refused(
+    server: Deployment, protocol: StreamProtocol, prompt: list[int], count: int, said: str
+) -> None:
+    (stream,) = _model(server, "healthy").drive(
+        protocol, [prompt], [count], concurrency=1, requests=1, timeout=30
+    )
+    assert said in stream.error
+    assert stream.tokens == []
+
+
+def test_a_server_that_is_gone_is_an_error_of_the_streams(free_port: int) -> None:
+    model = TokenModel(f"http://127.0.0.1:{free_port}", f"127.0.0.1:{free_port}", "m")
+    for protocol in PROTOCOLS:
+        (stream,) = model.drive(protocol, [[1]], [4], concurrency=1, requests=1, timeout=2)
+        assert stream.error
+
+
+def test_an_unknown_model_is_an_error_of_the_streams(server: Deployment) -> None:
+    for protocol in PROTOCOLS:
+        (stream,) = _model(server, "nobody").drive(
+            protocol, [[1]], [4], concurrency=1, requests=1, timeout=30
+        )
+        assert "nobody" in stream.error
