@@ -22,6 +22,7 @@ COMMANDS = {
     "explain": "what a clause asks for, and how to run it alone",
     "init": "a repository to start from, for a PyTorch module or a HuggingFace directory",
     "lint": "what is wrong with a model repository, before a server starts",
+    "memory": "what models take of host and GPU memory, and whether it grows",
     "probes": "small models that let an endpoint be judged by every clause",
     "render": "report.json as an HTML page",
     "serve": "a real Triton in the foreground, without Docker",

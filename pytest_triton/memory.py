@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pytest_triton.factory import Disposable
 from pytest_triton.launch.supervisor import descendants
@@ -32,6 +32,7 @@ PATIENCE = 120.0
 _STEP = 0.05
 
 Verdict = Literal["pass", "fail", "inconclusive"]
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -136,30 +137,36 @@ def resident(pids: Sequence[int]) -> int:
     Pages that they share count once: stubs are forks of one process that has torch loaded.
     Pages of files (libraries) do not count: what one has of them depends on the neighbours.
     """
-    return sum(_proportional(pid) for pid in pids)
+    return sum(sum(proportional(pid)) for pid in pids)
 
 
-def _proportional(pid: int) -> int:
+def proportional(pid: int) -> tuple[int, int]:
+    """A process's part of anonymous and of shared memory, in bytes; zeros when it has ended."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
             fields = {line.split(":")[0]: line.split()[1] for line in file if "Pss" in line}
-        return 1024 * (int(fields["Pss_Anon"]) + int(fields["Pss_Shmem"]))
+        return 1024 * int(fields["Pss_Anon"]), 1024 * int(fields["Pss_Shmem"])
     except (OSError, ValueError, KeyError, IndexError):
         pass
     try:  # an older kernel, or a process that is not dumpable: its own pages, without shared ones
         text = Path(f"/proc/{pid}/statm").read_text("ascii").split()
-        return (int(text[1]) - int(text[2])) * os.sysconf("SC_PAGE_SIZE")
+        return (int(text[1]) - int(text[2])) * os.sysconf("SC_PAGE_SIZE"), 0
     except (OSError, ValueError, IndexError):
-        return 0
+        return 0, 0
 
 
 def settled(pid: int | None) -> int:
     """Resident memory of a server once it no longer falls: what was ended is gone a bit later."""
-    before = resident(process_tree(pid))
+    return no_longer_falling(lambda: resident(process_tree(pid)), int)
+
+
+def no_longer_falling(read: Callable[[], T], size: Callable[[T], int]) -> T:
+    """The first of repeated readings whose size is not below that of the one before."""
+    before = read()
     for _ in range(20):
         time.sleep(_STEP)
-        now = resident(process_tree(pid))
-        if now >= before:
+        now = read()
+        if size(now) >= size(before):
             return now
         before = now
     return before

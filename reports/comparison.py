@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from .pages import environment
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 760.0, 170.0, 150.0, 34.0, 30.0, 44.0
 #: Ratios that an axis may have a line at.
@@ -78,17 +75,3 @@ def page(made: Mapping[str, Any]) -> str:
         forest(made, "latency", "Median latency, Triton ÷ in process", "left of 1: Triton"),
     ]
     return environment().get_template("comparison.html").render(made=made, pictures=pictures)
-
-
-@cache
-def environment() -> Environment:
-    """The templates of pages of their own."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_triton.reports.comparison import environment
+from pytest_triton.reports.pages import environment
 
 WIDTH, LEFT, RIGHT, TOP, STEP, BOTTOM = 760.0, 220.0, 150.0, 14.0, 28.0, 46.0
 _NAMES = {"grpc": "gRPC", "http": "generate_stream"}

@@ -8,14 +8,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_triton.errors import ToolError
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from .pages import environment
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "report.schema.json"
@@ -68,17 +66,4 @@ def base_url(page_directory: Path, report_directory: Path) -> str:
 def _render(template: str, report: Mapping[str, Any], directory: Path, base: str) -> str:
     from .view import build
 
-    return _environment().get_template(template).render(view=build(report, directory, base=base))
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    return Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return environment().get_template(template).render(view=build(report, directory, base=base))

@@ -1,0 +1,1 @@
+"""What a repository's models take of a machine's memory and its GPUs', and whether that grows."""

@@ -1,0 +1,103 @@
+"""One load of a model, or of all: idle, under load at each batch size, and after the unload."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from pytest_triton.memory_use.driving import Driver
+from pytest_triton.memory_use.headroom import require_room
+from pytest_triton.memory_use.measured import Loaded, ModelMemory, UnderLoad
+from pytest_triton.memory_use.sampling import Sampler
+from pytest_triton.memory_use.serving import Bench, LoadFailed, with_instances
+from pytest_triton.memory_use.wanted import Wanted
+
+Progress = Callable[[str], None]
+#: Seconds for the server's own telemetry of a card to be younger than what it is compared with.
+_TELEMETRY = 1.0
+
+
+def one_load(
+    place: Bench, model: ModelMemory, wanted: Wanted, instances: int, say: Progress
+) -> bool:  # fmt: skip
+    """Measure one load; ``instances`` 0: as configured. False: it failed, and the model says so."""
+    config = None
+    if instances:
+        served = place.served[model.name].model
+        if served.is_ensemble:
+            model.notes.append("an ensemble has no instances of its own: as configured only")
+        if served.is_ensemble or instances == served.instances:
+            return True
+        config = with_instances(place.served[model.name].config, instances)
+    before = place.reader.settled()
+    try:
+        driver = place.load(model.name, config)
+    except LoadFailed as error:
+        model.failed = f"with {instances} instances, {error}" if instances else str(error)
+        model.remedy = error.remedy
+        return False
+    loaded = Loaded(driver.model.instances, bool(instances), before, place.reader.settled())
+    model.loads.append(loaded)
+    loaded.gpu_by_process = place.gpu_by_process()
+    if place.reader.gpu:
+        time.sleep(_TELEMETRY)
+        loaded.gpu_metric = tuple(place.gauge("nv_gpu_memory_used_bytes"))
+    for batch in _batches(driver, model, wanted.batches):
+        rows = f", batch {batch}" if batch else ""
+        say(f"measuring {model.name}, instances {loaded.instances}{rows}")
+        loaded.under_load.append(_under_load(place, driver, batch, wanted.seconds))
+        require_room(loaded.under_load[-1].peak.host)
+    loaded.unloaded = place.unload(model.name, processes=before.processes)
+    return True
+
+
+def _batches(driver: Driver, model: ModelMemory, batches: Sequence[int]) -> list[int]:
+    """The sizes that the model takes; what is not measured is noted, once."""
+    most = driver.model.max_batch_size
+    if not most:
+        return [0]
+    sizes = sorted({min(size, most) for size in batches})
+    if len(model.loads) == 1:
+        if larger := ", ".join(str(size) for size in batches if size > most):
+            model.notes.append(f"takes {most} rows at most: {most} is measured for {larger}")
+        if sizes[-1] < most:
+            model.notes.append(f"takes up to {most} rows: more than {sizes[-1]} is not measured")
+    return sizes
+
+
+def _under_load(place: Bench, driver: Driver, batch: int, seconds: float) -> UnderLoad:
+    """As many requests in flight as there are instances: each execution is of this batch."""
+    instances = driver.model.instances
+    with Sampler(place.reader) as sampler:
+        ran = driver.run(batch, concurrency=instances, seconds=seconds)
+    return UnderLoad(
+        driver.model.name, batch, instances, ran.requests, ran.errors, ran.error, ran.rps,
+        sampler.peak, place.reader.settled(), sampler.samples,
+    )  # fmt: skip
+
+
+def together(
+    place: Bench, models: Mapping[str, ModelMemory], wanted: Wanted, say: Progress
+) -> Loaded | None:  # fmt: skip
+    """All models loaded at once, each under its largest batch in turn; None: they do not load."""
+    say(f"measuring all {len(models)} models, loaded together")
+    before = place.reader.settled()
+    drivers: list[Driver] = []
+    try:
+        for name, model in models.items():
+            try:
+                drivers.append(place.load(name))
+            except LoadFailed as error:
+                model.failed = f"beside {len(drivers)} other models, {error}"
+                model.remedy = error.remedy
+        if len(drivers) < len(models):
+            return None
+        instances = sum(driver.model.instances for driver in drivers)
+        loaded = Loaded(instances, False, before, place.reader.settled())
+        for driver in drivers:
+            batch = models[driver.model.name].loads[0].under_load[-1].batch
+            loaded.under_load.append(_under_load(place, driver, batch, wanted.seconds))
+    finally:
+        left = place.unload(*models, processes=before.processes)
+    loaded.unloaded = left
+    return loaded

@@ -1,0 +1,161 @@
+"""A server of ours that starts with no model, and its models, loaded and unloaded one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.deployment import Deployment
+from pytest_triton.errors import SubjectFault, ToolError
+from pytest_triton.launch.embedded import ServerSpec, embedded
+from pytest_triton.launch.reasons import bare, explain
+from pytest_triton.launch.screened import Screened
+from pytest_triton.memory_use.cards import by_process
+from pytest_triton.memory_use.driving import Driver
+from pytest_triton.memory_use.reading import Reader, Reading
+from pytest_triton.memory_use.wanted import Wanted
+from pytest_triton.monitor.metrics import scrape
+from pytest_triton.probe.http import HttpProbe, wait_until
+from pytest_triton.probe.inputs import InputSource
+from pytest_triton.probe.types import ConnectionFailed, ProbeError
+from pytest_triton.telling import UNLOAD_TIMEOUT, states
+
+#: Seconds for a load: weights of many GB come from a disk.
+LOADING = 600.0
+_LOAD = re.compile(r"^load failed for model '[^']*': (?:version \d+ is at UNAVAILABLE state: )?")
+_POOL = re.compile(
+    r"(?P<pinned>Pinned memory pool is created)[^\n]*? with size (?P<a>\d+)"
+    r"|CUDA memory pool is created on device (?P<device>\d+) with size (?P<b>\d+)"
+)
+
+
+class LoadFailed(SubjectFault):
+    """A model that the server does not load, with the server's reason and what helps."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@dataclass(slots=True)
+class Bench:
+    """One server, its reader, and what is sent to its models."""
+
+    server: Deployment
+    http: HttpProbe
+    reader: Reader
+    source: InputSource
+    #: Models as they are configured, once they were loaded.
+    served: dict[str, Driver] = field(default_factory=dict)
+
+    def load(self, name: str, config: Mapping[str, Any] | None = None) -> Driver:
+        """A loaded model. Raises LoadFailed, and ToolError when the server has ended."""
+        try:
+            self.http.load(name, config=config, timeout=LOADING)
+            driver = Driver(self.server, self.http, self.source, name)
+        except ConnectionFailed as error:
+            raise self._ended(name, error) from None
+        except ProbeError as error:
+            raise self._failed(name, str(getattr(error, "message", error))) from None
+
+        if config is None:
+            self.served[name] = driver
+        return driver
+
+    def _failed(self, name: str, reason: str) -> LoadFailed:
+        assert self.server.repository is not None
+        location, remedy = explain(reason, name, self.server.repository)
+        place = f" ({location[0]}:{location[1]})" if location else ""
+        told = bare(_LOAD.sub("", reason)).replace("\n", " ")
+        return LoadFailed(
+            f"it does not load: {told}{place}",
+            remedy or "pytest-triton lint names what is wrong; pytest-triton serve shows the log",
+        )
+
+    def unload(self, *names: str, processes: int) -> Reading:
+        """What is held once the models are gone, with those that they consist of.
+
+        ``processes``: so many there were beside tritonserver before they were loaded.
+        """
+        try:
+            for name in names:
+                self.http.unload(name, dependents=True)
+            wait_until(lambda: self._gone(names), timeout=UNLOAD_TIMEOUT)
+        except ConnectionFailed as error:
+            raise self._ended(names[0], error) from None
+        return self.reader.unloaded(processes)
+
+    def _gone(self, names: tuple[str, ...]) -> bool:
+        unloading = any(entry.get("state") == "UNLOADING" for entry in self.http.index())
+        return not unloading and not any(
+            "READY" in states(self.http, name).values() for name in names
+        )
+
+    def _ended(self, name: str, error: Exception) -> ToolError:
+        return ToolError(
+            f"the server does not answer any more, at model {name}: {error}\n"
+            f"{self.server.log_tail(8)}",
+            "look whether memory is enough for the model, and whether it ends its own process",
+        )
+
+    def gpu_by_process(self) -> dict[str, int] | None:
+        """Bytes on the cards of tritonserver and of its stubs; None where none of them is shown."""
+        if not self.reader.gpu:
+            return None
+        shown = by_process()
+        tree = [pid for pid in self.reader.tree() if pid in shown]
+        if not tree:
+            return None
+        own = shown.get(self.reader.pid, 0)
+        return {"tritonserver": own, "stubs": sum(shown[pid] for pid in tree) - own}
+
+    def gauge(self, name: str) -> list[int]:
+        """A gauge of the server's metrics, a value for each of its series by their labels."""
+        if self.server.metrics_url is None:
+            return []
+        with suppress(ProbeError):
+            found = scrape(self.server.metrics_url).series.get(name, {})
+            return [int(value) for _, value in sorted(found.items())]
+        return []
+
+    def constants(self) -> dict[str, int]:
+        """Bytes of the pools that Triton takes at its start, whatever is loaded: by its log.
+
+        The gauge of the pinned pool tells a size also where the pool could not be made.
+        """
+        found = {}
+        for match in _POOL.finditer(self.server.log_text()):
+            if match["pinned"]:
+                found["pinned memory pool of the host"] = int(match["a"])
+            else:
+                found[f"CUDA memory pool of GPU {match['device']}"] = int(match["b"])
+        return found
+
+
+@contextmanager
+def bench(
+    repository: Path, screened: Screened, wanted: Wanted, say: Callable[[str], None]
+) -> Iterator[Bench]:  # fmt: skip
+    """A booted server with no model loaded."""
+    spec = ServerSpec(
+        repository, models=(), device=wanted.device, release=wanted.release,
+        python=wanted.server_python,
+        auto_complete=False if screened.complete else None,
+        # A card is asked right after something happened: the server's own look must not be old.
+        server_args=("--metrics-interval-ms=250",),
+    )  # fmt: skip
+    with embedded(spec, progress=say) as server, HttpProbe(server.http_url) as http:
+        assert server.pid is not None
+        reader = Reader(server.pid, gpu=server.device == "gpu")
+        source = InputSource(repository=repository, inputs_file=wanted.inputs, seed=wanted.seed)
+        yield Bench(server, http, reader, source)
+
+
+def with_instances(config: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """A configuration whose first instance group, and no other, has so many instances."""
+    first = dict((config.get("instance_group") or [{}])[0])
+    return {**config, "instance_group": [{**first, "count": count}]}
