@@ -138,7 +138,7 @@ def bars(made: Mapping[str, Any], kind: str) -> Bars | None:
         for one in loaded["under_load"]:
             what = f"batch {one['batch']}" if one["batch"] else "under load"
             if loaded is made["together"]:
-                what = f"{one['model']}, {what}"
+                what = f"{_short(one['model'])}, {what}"
             rows.append(("peak", what, over(one["peak"], loaded, kind) or 0.0))
         rows.append(("left", "after unload", over(loaded["unloaded"], loaded, kind) or 0.0))
         shown.append((label, rows))
@@ -160,6 +160,11 @@ def bars(made: Mapping[str, Any], kind: str) -> Bars | None:
     places = [(round(LEFT + tick * room, 1), number(tick)) for tick in ticks]
     title = "GPU memory" if kind == "GPU" else "Host memory"
     return Bars(title, WIDTH, y + BOTTOM, LEFT, y, places, groups)
+
+
+def _short(name: str, most: int = 18) -> str:
+    """A name that fits beside the axis."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[1 - most // 2 :]}"
 
 
 def line(model: str, growth: Mapping[str, Any]) -> Line:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from pytest_triton.memory_use.driving import Driver
 from pytest_triton.memory_use.headroom import require_room
-from pytest_triton.memory_use.measured import Loaded, ModelMemory, UnderLoad
+from pytest_triton.memory_use.measured import Loaded, ModelMemory, UnderLoad, mib
 from pytest_triton.memory_use.sampling import Sampler
 from pytest_triton.memory_use.serving import Bench, LoadFailed, with_instances
 from pytest_triton.memory_use.wanted import Wanted
 
 Progress = Callable[[str], None]
-#: Seconds for the server's own telemetry of a card to be younger than what it is compared with.
-_TELEMETRY = 1.0
 
 
 def one_load(
@@ -39,9 +36,10 @@ def one_load(
     loaded = Loaded(driver.model.instances, bool(instances), before, place.reader.settled())
     model.loads.append(loaded)
     loaded.gpu_by_process = place.gpu_by_process()
-    if place.reader.gpu:
-        time.sleep(_TELEMETRY)
-        loaded.gpu_metric = tuple(place.gauge("nv_gpu_memory_used_bytes"))
+    loaded.gpu_metric = place.gpu_metric()
+    if loaded.gpu_by_process:
+        told = ", ".join(f"{what} {mib(size)}" for what, size in loaded.gpu_by_process.items())
+        model.notes.append(f"idle on the cards, by process: {told} MiB")
     for batch in _batches(driver, model, wanted.batches):
         rows = f", batch {batch}" if batch else ""
         say(f"measuring {model.name}, instances {loaded.instances}{rows}")

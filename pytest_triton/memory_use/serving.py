@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from pytest_triton.telling import UNLOAD_TIMEOUT, states
 
 #: Seconds for a load: weights of many GB come from a disk.
 LOADING = 600.0
+#: Seconds for the server's own telemetry of a card to be younger than what it is compared with.
+_TELEMETRY = 1.0
 _LOAD = re.compile(r"^load failed for model '[^']*': (?:version \d+ is at UNAVAILABLE state: )?")
 _POOL = re.compile(
     r"(?P<pinned>Pinned memory pool is created)[^\n]*? with size (?P<a>\d+)"
@@ -113,14 +117,18 @@ class Bench:
         own = shown.get(self.reader.pid, 0)
         return {"tritonserver": own, "stubs": sum(shown[pid] for pid in tree) - own}
 
-    def gauge(self, name: str) -> list[int]:
-        """A gauge of the server's metrics, a value for each of its series by their labels."""
-        if self.server.metrics_url is None:
-            return []
+    def gpu_metric(self) -> tuple[int, ...]:
+        """nv_gpu_memory_used_bytes of each card; empty where the server tells none."""
+        if not self.reader.gpu or self.server.metrics_url is None:
+            return ()
+        time.sleep(_TELEMETRY)
+        told: dict[str, int] = {}
         with suppress(ProbeError):
-            found = scrape(self.server.metrics_url).series.get(name, {})
-            return [int(value) for _, value in sorted(found.items())]
-        return []
+            for sample in scrape(self.server.metrics_url).samples("nv_gpu_memory_used_bytes"):
+                if 0 < sample.value < math.inf:  # 0 until the telemetry was read once
+                    told[sample.labels.get("gpu_uuid", "")] = int(sample.value)
+        found = [told.get(card.uuid) for card in self.reader.cards()]
+        return tuple(value for value in found if value is not None)
 
     def constants(self) -> dict[str, int]:
         """Bytes of the pools that Triton takes at its start, whatever is loaded: by its log.
