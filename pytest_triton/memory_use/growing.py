@@ -14,8 +14,8 @@ from pytest_triton.memory_use.trend import Look, look
 from pytest_triton.memory_use.wanted import Limits
 from pytest_triton.probe.types import MalformedAnswer
 
-#: Requests in flight in a round, and fewest and most requests of one.
-CONCURRENCY, LEAST, MOST = 4, 20, 2000
+#: Fewest and most requests of a round.
+LEAST, MOST = 20, 2000
 
 
 @dataclass(slots=True)
@@ -65,9 +65,8 @@ def requests(place: Bench, name: str, limits: Limits, count: int) -> list[Growth
 
 
 def _round(driver: Driver, size: int) -> int:
-    ran = driver.run(
-        min(1, driver.model.max_batch_size), concurrency=min(CONCURRENCY, size), count=size
-    )
+    batch = min(1, driver.model.max_batch_size)
+    ran = driver.run(batch, concurrency=driver.model.instances, count=size)
     if ran.errors:
         raise MalformedAnswer(f"{ran.errors} of {ran.requests} requests failed: {ran.error}")
     return ran.requests

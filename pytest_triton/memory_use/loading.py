@@ -10,6 +10,7 @@ from pytest_triton.memory_use.measured import Loaded, ModelMemory, UnderLoad, mi
 from pytest_triton.memory_use.sampling import Sampler
 from pytest_triton.memory_use.serving import Bench, LoadFailed, with_instances
 from pytest_triton.memory_use.wanted import Wanted
+from pytest_triton.served_model import ServedModel
 
 Progress = Callable[[str], None]
 
@@ -40,7 +41,9 @@ def one_load(
     if loaded.gpu_by_process:
         told = ", ".join(f"{what} {mib(size)}" for what, size in loaded.gpu_by_process.items())
         model.notes.append(f"idle on the cards, by process: {told} MiB")
-    for batch in _batches(driver, model, wanted.batches):
+    sizes, notes = batch_sizes(driver.model, wanted.batches)
+    model.notes += [note for note in notes if note not in model.notes]
+    for batch in sizes:
         rows = f", batch {batch}" if batch else ""
         say(f"measuring {model.name}, instances {loaded.instances}{rows}")
         loaded.under_load.append(_under_load(place, driver, batch, wanted.seconds))
@@ -49,18 +52,19 @@ def one_load(
     return True
 
 
-def _batches(driver: Driver, model: ModelMemory, batches: Sequence[int]) -> list[int]:
-    """The sizes that the model takes; what is not measured is noted, once."""
-    most = driver.model.max_batch_size
+def batch_sizes(model: ServedModel, wanted: Sequence[int]) -> tuple[list[int], list[str]]:
+    """The sizes to measure (0: it does not batch), and what is not measured as it was wanted."""
+    most = model.max_batch_size
     if not most:
-        return [0]
-    sizes = sorted({min(size, most) for size in batches})
-    if len(model.loads) == 1:
-        if larger := ", ".join(str(size) for size in batches if size > most):
-            model.notes.append(f"takes {most} rows at most: {most} is measured for {larger}")
-        if sizes[-1] < most:
-            model.notes.append(f"takes up to {most} rows: more than {sizes[-1]} is not measured")
-    return sizes
+        return [0], []
+    if model.stateful:
+        return [1], ["takes sequences: a request has one row"] if max(wanted) > 1 else []
+    sizes, notes = sorted({min(size, most) for size in wanted}), []
+    if larger := ", ".join(str(size) for size in wanted if size > most):
+        notes.append(f"takes up to {most} rows: {most} is measured for {larger}")
+    if sizes[-1] < most:
+        notes.append(f"takes up to {most} rows: more than {sizes[-1]} is not measured")
+    return sizes, notes
 
 
 def _under_load(place: Bench, driver: Driver, batch: int, seconds: float) -> UnderLoad:
