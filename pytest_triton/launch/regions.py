@@ -32,16 +32,20 @@ def region_prefix(
     stays taken.
     """
     own = f"triton_python_backend_shm_region_{identity}_"
-    if _numbers(version) >= _UNIQUE_SINCE or not version:
-        return own
-    backends = {_backend(repository / name) for name in models}
-    if not {"python", "pytorch"} <= backends:
+    if not mixes_up(version, repository, models):
         return own
     what = f"serving Python and PyTorch models with Triton {version}"
     stack.enter_context(
         locked(cache_root() / "old-server", what=what, timeout=timeout, progress=progress)
     )
     return ""
+
+
+def mixes_up(version: str, repository: Path, models: Iterable[str]) -> bool:
+    """Whether an old server would give two of these models one region, names beginning alike."""
+    if not version or _numbers(version) >= _UNIQUE_SINCE:
+        return False
+    return {"python", "pytorch"} <= {_backend(repository / name) for name in models}
 
 
 def _backend(model: Path) -> str:

@@ -7,7 +7,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pytest_triton.errors import Misused
+from pytest_triton.launch.regions import mixes_up
 from pytest_triton.launch.screen import screen
+from pytest_triton.launch.store import find_server
 from pytest_triton.memory_use.driving import NoInputs
 from pytest_triton.memory_use.growing import cycles, requests
 from pytest_triton.memory_use.headroom import Headroom, NoRoom, memory_limit
@@ -30,6 +32,13 @@ def analyse(repository: Path, wanted: Wanted, say: Progress) -> Analysis:
     """
     screened = screen(repository)
     chosen = _chosen(repository, screened.expected, wanted.models)
+    # The server names its regions before it knows a model. (Ensembles are not looked into.)
+    if mixes_up(find_server(wanted.release).version, repository, chosen):
+        raise Misused(
+            f"Triton {wanted.release} gives Python and PyTorch models of one server one region of "
+            "shared memory",
+            "choose models of one backend with --models, or --release 24.07 or later",
+        )
     with bench(repository, screened, wanted, say) as place:
         made = _begun(repository, wanted, place)
         made.booted = place.reader.settled()

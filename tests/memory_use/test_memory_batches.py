@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_triton.launch.regions import mixes_up
 from pytest_triton.memory_use.loading import batch_sizes
 from pytest_triton.memory_use.serving import with_instances
 from pytest_triton.served_model import ServedModel
@@ -39,3 +41,12 @@ def test_instances() -> None:
     }  # fmt: skip
     assert with_instances({"name": "m"}, 2)["instance_group"] == [{"count": 2}]
     assert groups[0]["count"] == 1
+
+
+def test_old_servers_mix_up_regions(tmp_path: Path) -> None:
+    for name, backend in (("one", "python"), ("two", "pytorch")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.pbtxt").write_text(f'backend: "{backend}"\n')
+    assert mixes_up("2.39.0", tmp_path, ["one", "two"])
+    assert not mixes_up("2.39.0", tmp_path, ["one"])
+    assert not mixes_up("2.48.0", tmp_path, ["one", "two"])
