@@ -179,22 +179,23 @@ def line(model: str, growth: Mapping[str, Any]) -> Line:
 
     rise = growth["limit"] / MIB * (end - start)
     ends = [fitted(start), fitted(end), fitted(start) + rise]
-    yticks = _ticks(min([*y, *ends]), max([*y, *ends, 0.1]))
+    low, high = min([*y, *ends]), max([*y, *ends, 0.1])
+    yticks = _ticks(low if -low > high / 50 else 0.0, high)  # no half of a picture below nothing
     xticks = [tick for tick in _ticks(0.0, x[-1]) if tick <= x[-1] * 1.05]
     across = (LINE_WIDTH - LINE_LEFT - 14) / max(x[-1], xticks[-1])
     floor = LINE_HEIGHT - LINE_BOTTOM
     up = (floor - 12) / (yticks[-1] - yticks[0])
 
     def place(at: float, value: float) -> tuple[float, float]:
-        return round(LINE_LEFT + at * across, 1), round(floor - (value - yticks[0]) * up, 1)
+        return round(LINE_LEFT + at * across, 1), round(floor - max(value - yticks[0], 0.0) * up, 1)
 
     dots = [(*place(at, value), begin <= n < begin + trend["points"])
             for n, (at, value) in enumerate(zip(x, y, strict=True))]  # fmt: skip
-    low, high = (mib(trend[side]) or "?" for side in ("low", "high"))
+    bounds = (mib(trend[side]) or "?" for side in ("low", "high"))
     per = growth["per"]
     return Line(
         f"{model}: {growth['memory']} memory, per {per}", look["verdict"],
-        f"{mib(trend['slope'])} MiB per {per} [{low}, {high}], limit {mib(growth['limit'])}",
+        f"{mib(trend['slope'])} MiB per {per} [{', '.join(bounds)}], limit {mib(growth['limit'])}",
         "cycles of load, inference and unload" if per == "cycle" else "thousand requests",
         LINE_WIDTH, LINE_HEIGHT, LINE_LEFT, floor,
         [(place(tick, 0)[0], number(tick)) for tick in xticks],
