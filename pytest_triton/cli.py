@@ -16,6 +16,7 @@ INFRASTRUCTURE = 12
 USAGE = 2
 
 COMMANDS = {
+    "ablate": "what each optimisation of a TorchScript model brings, accuracy beside speed",
     "compare": "a HuggingFace model in process against itself behind Triton",
     "llama": "a Llama as logits and as a token stream, against generate()",
     "doctor": "what this machine has, and what it lacks",

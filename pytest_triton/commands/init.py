@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from pytest_triton.commands import shared
+
 _EPILOG = """\
 Examples:
 
@@ -21,13 +23,7 @@ Examples:
 
 @click.command(name="init", epilog=_EPILOG)
 @click.argument("directory", required=False, type=click.Path(path_type=Path), default=Path())
-@click.option(
-    "--module",
-    metavar="PLACE:NAME",
-    help="A torch.nn.Module: package.module:Name or path/to/file.py:Name, where Name is an "
-    "instance, a class, or a function without arguments that returns the loaded module. The "
-    "code is imported and run.",
-)
+@shared.module_place
 @click.option(
     "--huggingface",
     metavar="DIR",
@@ -39,46 +35,21 @@ Examples:
     "--max-batch-size", type=click.IntRange(min=0), default=8, show_default=True,
     help="Rows of one execution; 0: the module has no batch dimension.",
 )  # fmt: skip
-@click.option(
-    "--input", "inputs", multiple=True, metavar="NAME:TYPE:DIMS",
-    help="An input without its batch, e.g. image:FP32:3,224,224. A dimension that varies has a "
-    "name: ids:INT64:length. Repeat it in the order of forward's arguments.",
-)  # fmt: skip
-@click.option(
-    "--axis", "axes", multiple=True, metavar="NAME=LOW:HIGH",
-    help="How far a named dimension varies, e.g. length=1:128; proven at both ends and between.",
-)  # fmt: skip
-@click.option(
-    "--range", "ranges", multiple=True, metavar="NAME=LOW:HIGH",
-    help="Values that make sense for an input, HIGH excluded, e.g. ids=0:30522.",
-)  # fmt: skip
-@click.option(
-    "--method", type=click.Choice(["trace", "script"]), default="trace", show_default=True,
-    help="How --module becomes TorchScript; script keeps branches that depend on data.",
-)  # fmt: skip
-@click.option(
-    "--task", type=click.Choice(["classification", "embedding", "causal-lm"]),
-    help="What --huggingface is for (default: what its architecture says).",
-)  # fmt: skip
-@click.option(
-    "--pooling", type=click.Choice(["mean", "cls"]),
-    help="Of an embedding (default: what the directory says, else mean).",
-)  # fmt: skip
+@shared.module_inputs
+@shared.task("--huggingface")
+@shared.pooling
 @click.option(
     "--max-length", type=click.IntRange(min=1),
     help="Tokens that are proven at most (default: the model's positions, at most 512).",
 )  # fmt: skip
-@click.option(
-    "--dtype", type=click.Choice(["float32", "float16", "bfloat16"]),
-    help="Weights of --huggingface (default: as stored).",
-)  # fmt: skip
+@shared.dtype("--huggingface")
 @click.option(
     "--variant", type=click.Choice(["plain", "frozen", "optimized", "fastest"]),
     default="plain", show_default=True,
     help="fastest measures the frozen and the optimised file against the plain one, and takes "
     "one only if it is faster and proven.",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the proof's inputs.")
+@shared.seed("the proof's inputs")
 def command(directory: Path, module: str | None, huggingface: Path | None, **options: Any) -> None:
     """Make a project in DIRECTORY (default: here) that serves a model and tests it.
 
@@ -99,9 +70,9 @@ def command(directory: Path, module: str | None, huggingface: Path | None, **opt
     _only(module is not None, "--module", options, "inputs axes ranges", {"method": "trace"})
     _only(huggingface is not None, "--huggingface", options, "task pooling max_length dtype", {})
     if module is not None:
-        plan = plan_module(directory, module, options, _say)
+        plan = plan_module(directory, module, options, shared.say)
     else:
-        plan = plan_huggingface(directory, str(huggingface), options, _say)
+        plan = plan_huggingface(directory, str(huggingface), options, shared.say)
     started = start(directory, plan.name, plan.export)
     _tell(started, plan.notes)
 
@@ -115,11 +86,6 @@ def _only(
             shown = name.removesuffix("s" if name in ("inputs", "ranges") else "")
             shown = {"axes": "axis"}.get(shown, shown).replace("_", "-")
             raise click.UsageError(f"--{shown} goes with {flag}")
-
-
-def _say(text: str) -> None:
-    doing, _, what = text.partition(" ")
-    click.echo(f"  {doing:<14}{what}", err=True)
 
 
 def _tell(started: Any, notes: Any) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_triton.commands.compare import Numbers
+from pytest_triton.commands import shared
+from pytest_triton.commands.shared import Numbers
 from pytest_triton.errors import Misused
 
 if TYPE_CHECKING:
@@ -41,10 +42,7 @@ Exit status: 0 all checks pass, 1 one fails, 13 one cannot tell, 2 and 12 as eve
     "--dtype", type=click.Choice(["float32", "float16", "bfloat16"]),
     help="Of weights and computation (default: bfloat16 for 7b on a GPU, else float32).",
 )  # fmt: skip
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,
-    help="Where model and reference compute.",
-)  # fmt: skip
+@shared.device
 @click.option(
     "--form", "forms", type=click.Choice(["stream", "logits"]), multiple=True,
     help="Which form (repeatable; default: both).",
@@ -77,15 +75,12 @@ Exit status: 0 all checks pass, 1 one fails, 13 one cannot tell, 2 and 12 as eve
     "--rounds", type=click.IntRange(min=2), default=4, show_default=True,
     help="How often everything is measured, in turning order.",
 )  # fmt: skip
-@click.option("--release", default="24.10", show_default=True, help="Of Triton.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of weights and prompts.")
+@shared.release
+@shared.seed("weights and prompts")
 @click.option("--repository", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Keep the model repository there.")  # fmt: skip
 @click.option("--build-only", is_flag=True, help="Write the repository and stop.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Every number, the rounds too.")  # fmt: skip
-@click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="The result and its picture.")  # fmt: skip
+@shared.written
 @click.pass_context
 def command(
     context: click.Context, /, directory: Path | None, json_file: Path | None,
@@ -117,7 +112,7 @@ def command(
         for text in texts:
             _check_length(text, len(words.encode(text)) + tokens, llama.max_length)
     find_server(options["release"])  # what lacks is told before anything long is done
-    overlay(progress=_say)
+    overlay(progress=shared.say)
     asked = Asked(
         forms, seeded_prompts(llama, llama.streams, longest), tokens, options["concurrencies"],
         options["rounds"], options["release"], words, texts,
@@ -130,24 +125,21 @@ def command(
         place = next(path for path in (work, *work.absolute().parents) if path.exists())
         room = room_of(llama.device, place)
         found = plan(llama, forms, room)
-        _say(f"memory {found.told(room)}")
+        shared.say(f"memory {found.told(room)}")
         repository = work if kept else work / "model_repository"
-        build(repository, llama, forms, longest + tokens, _say)
+        build(repository, llama, forms, longest + tokens, shared.say)
         if options["build_only"]:
             click.echo(str(repository))
             return
-        judged = judge(llama, name, repository, found, asked, _say)
+        judged = judge(llama, name, repository, found, asked, shared.say)
     made = judged.to_json()
     for line in table(made):
         click.echo(line)
-    if json_file:
-        json_file.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-        click.echo(str(json_file))
+    shared.write(json_file, lambda: json.dumps(made, indent=1) + "\n")
     if html_file:
         from pytest_triton.reports.llama import page
 
-        html_file.write_text(page(made), encoding="utf-8")
-        click.echo(str(html_file))
+        shared.write(html_file, lambda: page(made))
     context.exit({"pass": 0, "fail": 1, "inconclusive": 13}[judged.status])
 
 
@@ -187,8 +179,3 @@ def _check_length(text: str, length: int, most: int) -> None:
     if length > most:
         raise Misused(f"{text!r:.60} and its answer are {length} tokens, --max-length is {most}",
                       "a shorter prompt, fewer --tokens or a larger --max-length")  # fmt: skip
-
-
-def _say(text: str) -> None:
-    doing, _, what = text.partition(" ")
-    click.echo(f"  {doing:<14}{what}", err=True)

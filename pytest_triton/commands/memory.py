@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from pytest_triton.commands.compare import Numbers
+from pytest_triton.commands import shared
+from pytest_triton.commands.shared import Numbers
 
 _EPILOG = """\
 Examples:
@@ -59,21 +60,15 @@ _STATUS = {"pass": 0, "fail": 1, "inconclusive": 13}
     "--headroom", type=click.FloatRange(0, 100), default=10.0, show_default=True,
     metavar="PERCENT", help="Of the card (and of the host) that has to be left at the peak.",
 )  # fmt: skip
-@click.option(
-    "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,
-    help="Where models compute.",
-)  # fmt: skip
-@click.option("--release", default="24.10", show_default=True, help="Of Triton.")
+@shared.device
+@shared.release
 @click.option(
     "--inputs", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
     help="Inputs, as --triton-inputs takes them.",
 )  # fmt: skip
 @click.option("--server-python", type=click.Path(path_type=Path), help="For Python models.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is made up.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="Every number, the samples too.")  # fmt: skip
-@click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
-              help="The tables and their pictures.")  # fmt: skip
+@shared.seed("what is made up")
+@shared.written
 def command(
     repository: Path, json_file: Path | None, html_file: Path | None, **options: Any
 ) -> None:
@@ -94,21 +89,13 @@ def command(
         options.pop("per_1000"),
     )  # fmt: skip
     minimum = options.pop("headroom") / 100
-    made = analyse(repository, Wanted(limits=limits, minimum=minimum, **options), _say)
+    made = analyse(repository, Wanted(limits=limits, minimum=minimum, **options), shared.say)
     for line in table(made):
         click.echo(line)
-    if json_file:
-        json_file.write_text(json.dumps(made.to_json(), indent=1) + "\n", encoding="utf-8")
-        click.echo(str(json_file))
+    shared.write(json_file, lambda: json.dumps(made.to_json(), indent=1) + "\n")
     if html_file:
         from pytest_triton.reports.memory import page
 
-        html_file.write_text(page(made.to_json()), encoding="utf-8")
-        click.echo(str(html_file))
+        shared.write(html_file, lambda: page(made.to_json()))
     if status := _STATUS[made.verdict]:
         raise SystemExit(status)
-
-
-def _say(text: str) -> None:
-    doing, _, what = text.partition(" ")
-    click.echo(f"  {doing:<14}{what.strip()}", err=True)

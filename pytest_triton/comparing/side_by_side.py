@@ -17,9 +17,8 @@ from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
 from pytest_triton.launch.embedded import ServerSpec, embedded
 from pytest_triton.load.engine import closed_loop
-from pytest_triton.load.gain import abba
+from pytest_triton.load.paired import Side, Taken, paired, told
 from pytest_triton.load.requests import prepare_http
-from pytest_triton.load.stats import percentile, ratio_interval
 from pytest_triton.measuring import server_processes
 from pytest_triton.probe.http import HttpProbe
 from pytest_triton.repository.sidecar import ExportRecord
@@ -27,15 +26,6 @@ from pytest_triton.repository.sidecar import ExportRecord
 Progress = Callable[[str], None]
 #: Distinct batches that are sent in turn.
 DISTINCT = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One side at one load: requests a second, and latencies in ms."""
-
-    rps: float
-    p50_ms: float
-    p95_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +148,9 @@ def _row(
         prepare_http(made.model, "", {key: value[at] for key, value in sent.items()}, batch=batch)
         for at in range(DISTINCT)
     ]
-    latencies: dict[str, list[np.ndarray[Any, Any]]] = {"process": [], "triton": []}
     pids = server_processes(server)
 
-    def in_process() -> float:
+    def in_process() -> Taken:
         taken, elapsed, gpu = peer.run(
             sent, threads=concurrency, seconds=seconds, warmup=seconds / 4
         )
@@ -169,37 +158,26 @@ def _row(
             raise ToolError(
                 f"no request of batch {batch} ended within {seconds:g} s", "give more --seconds"
             )
-        latencies["process"].append(taken * 1000)
         _most(made.memory, "process", unique_memory((peer.pid,)))
         _most(made.memory, "process, GPU", gpu)
-        return len(taken) / elapsed
+        return len(taken) / elapsed, taken * 1000
 
     def through_triton() -> Any:
         run = closed_loop(
             server.http_url, prepared, concurrency=concurrency, duration_s=seconds,
             warmup_s=seconds / 4, check_every=10, server_pids=pids, timeout_s=60.0,
         )  # fmt: skip
-        latencies["triton"].append(run.latency_us / 1000)
         _most(made.memory, "triton", unique_memory(pids))
         return run
 
     try:
-        gain = abba(in_process, through_triton, pairs=pairs)
+        found = paired(in_process, through_triton, pairs=pairs)
     except AssertionError as error:
         raise ToolError(f"through Triton: {error}", "give more --seconds") from None
-    middles = {side: [percentile(one, 50) for one in each] for side, each in latencies.items()}
-    mean, low, high = ratio_interval(middles["triton"], middles["process"])
-    ratios = tuple(b / a for a, b in zip(middles["process"], middles["triton"], strict=True))
     return Row(
-        batch, concurrency,
-        _side(gain.a, latencies["process"]), _side(gain.b, latencies["triton"]),
-        gain.mean, gain.interval, mean, (low, high), gain.values, ratios,
+        batch, concurrency, found.a, found.b, found.throughput, found.throughput_interval,
+        found.latency, found.latency_interval, found.throughput_pairs, found.latency_pairs,
     )  # fmt: skip
-
-
-def _side(rates: Sequence[float], latencies: Sequence[np.ndarray[Any, Any]]) -> Side:
-    every = np.concatenate(list(latencies))
-    return Side(float(np.median(rates)), percentile(every, 50), percentile(every, 95))
 
 
 def _most(memory: dict[str, int], side: str, value: int) -> None:
@@ -220,12 +198,6 @@ def unique_memory(pids: Sequence[int]) -> int:
     return total
 
 
-def ratio(row: Mapping[str, Any], what: str) -> str:
-    """A ratio with its interval; an end that says nothing is not spelled out."""
-    low, high = row[f"{what}_interval"]
-    return f"{row[what]:.2f} [{low:.2f}, {'>99' if high > 99 else f'{high:.2f}'}]"
-
-
 def table(made: Mapping[str, Any]) -> list[str]:
     """The comparison for a terminal; ``made`` as JSON."""
     lines = [
@@ -238,7 +210,8 @@ def table(made: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"{row['batch']:5}  {row['concurrency']:7} {one['rps']:7.1f} {one['p50_ms']:9.2f} "
             f"{one['p95_ms']:8.2f} {two['rps']:7.1f} {two['p50_ms']:9.2f} {two['p95_ms']:8.2f}   "
-            f"{ratio(row, 'throughput'):18} {ratio(row, 'latency')}"
+            f"{told(row['throughput'], row['throughput_interval']):18} "
+            f"{told(row['latency'], row['latency_interval'])}"
         )
     memory = ", ".join(f"{side} {size / 2**20:.0f} MiB" for side, size in made["memory"].items())
     lines.append(f"memory of its own after a run, at most: {memory}")

@@ -12,11 +12,13 @@ from pytest_triton.export.adapting import Adapted, adapt
 from pytest_triton.export.cases import draw, sizes_of
 from pytest_triton.export.interface import Case, ExportRefused, Proof, Signature
 from pytest_triton.export.running import (
+    Evaluate,
     argument_order,
     arguments,
     array_of,
     device_of,
     evaluation,
+    evaluator,
     flat,
     seeded,
 )
@@ -127,6 +129,32 @@ def export_torchscript(
         proof=proof,
         adapted=adapted.done,
     )
+
+
+def eager(
+    module: Any,
+    examples: Tensors,
+    record: ExportRecord,
+    *,
+    method: Method = "trace",
+) -> Evaluate:
+    """The module itself as a function of named arrays, its outputs named as in the record of
+    its export from these ``examples``. Raises ExportRefused where the module fails."""
+    import torch
+
+    adapted = Adapted(module)
+    if method == "trace":
+        adapted = _adapted(
+            module, examples, record.inputs, None, 1 if record.batches else 0, record.seed
+        )
+    order = argument_order(adapted.module, record.inputs)
+    answer = evaluator(adapted.module, order, record.outputs, device_of(module))
+
+    def evaluate(inputs: Tensors) -> dict[str, np.ndarray]:
+        with evaluation(module), torch.no_grad():
+            return answer(inputs)
+
+    return evaluate
 
 
 def tolerances(module: Any, tensors: Sequence[TensorSpec] = ()) -> tuple[float, float]:

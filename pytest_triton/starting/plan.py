@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_triton.export.model import Export
 from pytest_triton.repository.sidecar import ExportRecord
+from pytest_triton.repository.tensors import TensorSpec
 from pytest_triton.starting.looking import Request, look, request_for
 from pytest_triton.starting.modules import load_module, model_name
 from pytest_triton.starting.options import check_axes, parse_input, parse_limits
@@ -26,38 +27,62 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan_module(directory: Path, spec: str, options: Mapping[str, Any], say: Progress) -> Plan:
-    """For ``--module``. Raises Misused, ToolError."""
-    given = [parse_input(text) for text in options["inputs"]]
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the command line says of a module's inputs."""
+
+    inputs: tuple[TensorSpec, ...]
+    axes: Mapping[str, tuple[int, int]]
+    ranges: Mapping[str, tuple[int, int]]
+
+
+def told(options: Mapping[str, Any]) -> Told:
+    """``--input``, ``--axis`` and ``--range``. Raises Misused."""
+    given = tuple(parse_input(text) for text in options["inputs"])
     axes = parse_limits("--axis", options["axes"])
     ranges = parse_limits("--range", options["ranges"])
     check_axes(given, axes)
+    return Told(given, axes, ranges)
+
+
+def request_of(module: Any, said: Told, options: Mapping[str, Any], say: Progress) -> Request:
+    """A request that the module takes: as was said, or as the module shows. Raises Misused."""
+    size, seed = options["max_batch_size"], options["seed"]
+    if said.inputs:
+        request = request_for(
+            said.inputs, said.axes, said.ranges, max_batch_size=size, seed=seed
+        )  # fmt: skip
+    else:
+        request = look(module, max_batch_size=size, seed=seed)
+    for tensor in request.inputs:
+        how = f" ({request.how})" if request.how else ""
+        say(f"input {tensor.name}: {tensor.datatype} {list(tensor.shape)}{how}")
+    return request
+
+
+def plan_module(directory: Path, spec: str, options: Mapping[str, Any], say: Progress) -> Plan:
+    """For ``--module``. Raises Misused, ToolError."""
+    said = told(options)
     if options["name"]:
         check_free(directory, options["name"])
     say(f"importing {spec}")
     found = load_module(spec, seed=options["seed"])
     name = options["name"] or found.name
     check_free(directory, name)
-    size, seed = options["max_batch_size"], options["seed"]
-    if given:
-        request = request_for(given, axes, ranges, max_batch_size=size, seed=seed)
-    else:
-        request = look(found.module, max_batch_size=size, seed=seed)
-    for tensor in request.inputs:
-        how = f" ({request.how})" if request.how else ""
-        say(f"input {tensor.name}: {tensor.datatype} {list(tensor.shape)}{how}")
+    request = request_of(found.module, said, options, say)
     notes = []
     if found.fresh:
         notes.append(
             "the weights are those that the class starts with: to serve trained ones, name a "
             "function that returns the loaded module"
         )
-    return Plan(name, _module_export(found.module, request, options, say), tuple(notes))
+    return Plan(name, module_export(found.module, request, options, say), tuple(notes))
 
 
-def _module_export(
+def module_export(
     module: Any, request: Request, options: Mapping[str, Any], say: Progress
 ) -> Export:
+    """The export of a module as ``options`` (method, variant, max_batch_size, seed) say."""
     from pytest_triton.export.function import export_torchscript
 
     def export(directory: Path) -> ExportRecord:

@@ -44,7 +44,8 @@ FAULTS = {
     "slow_clock": ("llama_scheduling.py", "self._counts.first(stream.asked - stream.came)",
                    "self._counts.first(stream.asked - stream.came + 1)"),
     "lost": ("llama_scheduling.py", "            stream.send(token",
-             "            if stream.made == 9 and not stream.over: continue\n            stream.send(token"),
+             "            if stream.made == 9 < stream.count: continue\n"
+             "            stream.send(token"),
 }  # fmt: skip
 
 

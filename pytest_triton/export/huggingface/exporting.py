@@ -42,6 +42,7 @@ def export_huggingface(
     max_batch_size: int = 8,
     max_length: int | None = None,
     dtype: str | None = None,
+    device: str | None = None,
     attention: str | None = None,
     variant: VariantName | Literal["fastest"] = "plain",
     measured: bool = False,
@@ -67,7 +68,8 @@ def export_huggingface(
     type, ``token_type_ids`` (``token_types`` says otherwise). Batch and length vary;
     ``max_length`` is the longest that is proven, by default what the model has positions for,
     at most 512. ``dtype`` (for a directory) loads other weights than are stored. Outputs are
-    FP32 whatever the model computes in.
+    FP32 whatever the model computes in. ``device`` ("cuda") is where it is traced and proven;
+    by default where the model is.
 
     The trace takes the attention implementation (``sdpa``, else ``eager``) that passes: answers
     equal to those of the model as it came, on batches and lengths that were not traced, and
@@ -81,6 +83,8 @@ def export_huggingface(
     pooled: Pooling = pooling or ("cls" if loaded.pooling == "cls" else "mean")
     normal = loaded.normalize if normalize is None else normalize
     model, task = loaded.model, loaded.task
+    if device is not None:
+        model.to(device)
     with offline(), quiet(), evaluation(model):
         _check(model, task, max_batch_size)
         original = in_use(model)
