@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from pytest_triton.load.paired import told
+
 Status = Literal["pass", "fail", "inconclusive"]
 
 
@@ -27,8 +29,7 @@ class Ratio:
     rounds: tuple[float, ...]
 
     def __str__(self) -> str:
-        low, high = self.interval
-        return f"{self.mean:.2f} [{low:.2f}, {'>99' if high > 99 else f'{high:.2f}'}]"
+        return told(self.mean, self.interval)
 
 
 @dataclass(frozen=True, slots=True)

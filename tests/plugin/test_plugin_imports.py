@@ -42,7 +42,8 @@ ROOTS = ("fixtures", "suites", "reports")
 #: Slow or not part of a base installation: never at the top of a module ...
 LAZY = {"torch", "transformers", "pytest_docker", "pytest_html", "promql_parser"}
 #: ... except in modules that nothing imports at its top: they run in processes of their own.
-PROCESSES = ("pytest_triton/backends/", "pytest_triton/export/reference/")
+PROCESSES = ("pytest_triton/backends/", "pytest_triton/export/reference/",
+             "pytest_triton/llama/served/")  # fmt: skip
 #: What a run that has nothing to do with Triton must not pay for.
 HEAVY = (
     "torch", "numpy", "grpc", "google.protobuf", "tritonclient", "urllib3", "jinja2", "rich",

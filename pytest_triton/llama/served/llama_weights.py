@@ -23,9 +23,8 @@ def build(
     in this process; 0 leaves them as they are.
     """
     import torch
-    import transformers
 
-    package: Any = transformers
+    package = _transformers()
     if threads:
         torch.set_num_threads(threads)
     kind = getattr(torch, dtype)
@@ -46,6 +45,23 @@ def build(
             torch.set_default_dtype(before)
         _fill(model, seed, float(config.get("initializer_range", 0.02)))
     return model.eval().requires_grad_(False)
+
+
+def _transformers() -> Any:
+    """The package, once its Llama can be imported: it hides the reason where it cannot."""
+    import transformers
+
+    package: Any = transformers
+    try:
+        package.LlamaForCausalLM  # noqa: B018
+    except Exception as error:
+        cause: BaseException = error
+        while (inner := cause.__cause__ or cause.__context__) is not None:
+            cause = inner
+        raise ImportError(
+            f"transformers cannot load its Llama here: {type(cause).__name__}: {cause}"
+        ) from error
+    return package
 
 
 def _fill(model: Any, seed: int, spread: float) -> None:
