@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from pytest_triton.llama.equality import BOUNDS, Compared, compare
+from pytest_triton.llama.equality import Compared, compare
 from pytest_triton.llama.reference import Greedy
 from pytest_triton.llama.result import Check, Status
 from pytest_triton.llama.rounds import Measured, ratio, said
 from pytest_triton.load.streams import TokenModel
-from pytest_triton.load.tokens import PROTOCOLS, StreamProtocol
+from pytest_triton.load.tokens import StreamProtocol
 from pytest_triton.monitor.metrics import Delta, Scrape, delta, scrape
 
 #: The protocols agree where the interval of the ratio of their inter-token latencies lies in
@@ -25,45 +25,47 @@ _WORST: tuple[Status, ...] = ("fail", "inconclusive", "pass")
 LEAVE_AFTER = 3
 
 
-def tokens_check(form: str, found: Compared, dtype: str) -> Check:
-    """Whether what was said is what generate() says."""
-    many = f"{found.equal} of {found.tokens} tokens in {found.streams} streams"
+def tokens_check(
+    form: str, found: Compared, bound: float, resumed: Compared | None = None
+) -> Check:
+    """Whether what was said is what generate() says.
+
+    ``bound`` excuses ties; ``resumed``: the same texts, asked on behind each tie.
+    """
+    text = f"{found.equal} of {found.tokens} tokens in {found.streams} streams"
     status: Status = "pass"
-    if found.wrong:
-        status, text = "fail", f"{many}; {found.wrong[0]}"
-        if len(found.wrong) > 1:
-            text += f" (and {len(found.wrong) - 1} more streams)"
+    wrong = [*found.wrong, *(resumed.wrong if resumed else ())]
+    shown = resumed or found
+    if wrong:
+        status, text = "fail", f"{text}; {wrong[0]}"
+        if len(wrong) > 1:
+            text += f" (and {len(wrong) - 1} more)"
     elif not found.tokens:
         status, text = "fail", "no stream was answered"
     elif found.ties:
-        text = (
-            f"{many}; {found.ties} left it where its two best logits differ by less than "
-            f"{BOUNDS[dtype]:g}"
+        text += (
+            f"; {found.ties} left it where its two best logits differ by less than {bound:.3g}, "
+            "twice its own rounding"
         )
-        if found.share < _SHOWN:
+        if resumed:
+            text += (
+                f"; asked on behind each such place: {resumed.equal} of {resumed.tokens} tokens, "
+                f"{resumed.ties} ties"
+            )
+        if shown.share < _SHOWN:
             status, text = "inconclusive", f"{text}: too few tokens are comparable"
-    else:
-        text = many
     return Check(f"tokens-{form}", f"tokens over {_NAMES[form]} equal generate()", status, text)
 
 
 _NAMES = {"grpc": "gRPC", "http": "generate_stream", "logits": "TorchScript logits"}
 
 
-def stream_checks(measured: Measured, wanted: Sequence[Greedy], dtype: str) -> list[Check]:
-    """The tokens of all rounds, at every concurrency, over both protocols."""
-    return [
-        tokens_check(protocol, stream_tokens(measured, protocol, wanted, dtype), dtype)
-        for protocol in PROTOCOLS
-    ]
-
-
 def stream_tokens(
-    measured: Measured, protocol: StreamProtocol, wanted: Sequence[Greedy], dtype: str
+    measured: Measured, protocol: StreamProtocol, wanted: Sequence[Greedy], bound: float
 ) -> Compared:
-    """The streams of a protocol against the reference."""
+    """Every stream of a protocol, at every concurrency, against the reference."""
     got, expected = said(measured.all_of(protocol), wanted)
-    return compare(got, expected, bound=BOUNDS[dtype])
+    return compare(got, expected, bound=bound)
 
 
 def answered_check(measured: Measured) -> Check:

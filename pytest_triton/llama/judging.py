@@ -14,10 +14,11 @@ from pytest_triton.launch.embedded import ServerSpec, embedded
 from pytest_triton.llama import checks
 from pytest_triton.llama.architecture import Llama, parameters
 from pytest_triton.llama.building import LOGITS, STREAM, write_logits, write_stream
-from pytest_triton.llama.equality import BOUNDS
+from pytest_triton.llama.equality import bound_of
 from pytest_triton.llama.logits import next_tokens
 from pytest_triton.llama.reference import Greedy, Reference
 from pytest_triton.llama.result import Check, Judged
+from pytest_triton.llama.resuming import resume
 from pytest_triton.llama.room import Form, Plan
 from pytest_triton.llama.rounds import Measured, generate_alone, lines, measure, scaling
 from pytest_triton.llama.words import Words, text_check
@@ -31,6 +32,8 @@ Say = Callable[[str], None]
 _BOOT = 900.0
 #: Prefixes of so many texts are asked of the logits: each token is a forward of its own.
 _LOGITS_TEXTS = 4
+#: Seconds for a text that is asked on behind a tie.
+_RESUME = 600.0
 #: Rows of a batch that the logits are exported for.
 _BATCH = 4
 
@@ -89,6 +92,7 @@ def judge(llama: Llama, name: str, repository: Path, plan: Plan, asked: Asked, s
         )  # fmt: skip
         say(f"asking generate() for {len(prompts)} texts of {tokens} tokens")
         wanted = reference.greedy(prompts, tokens)
+        made.bound = bound_of(wanted, llama.dtype)
         alone: list[float] = []
         if not plan.together:
             if "stream" in asked.forms:
@@ -102,9 +106,9 @@ def judge(llama: Llama, name: str, repository: Path, plan: Plan, asked: Asked, s
             made.versions["triton"] = _version(server)
             some = slice(_LOGITS_TEXTS)
             found = next_tokens(server.http_url, prompts[some], wanted[some],
-                                bound=BOUNDS[llama.dtype], say=say)  # fmt: skip
+                                bound=made.bound, say=say)  # fmt: skip
         made.equal["logits"] = found.share
-        made.checks.append(checks.tokens_check("logits", found, llama.dtype))
+        made.checks.append(checks.tokens_check("logits", found, made.bound))
     return made
 
 
@@ -134,9 +138,9 @@ class _Stream:
                 say=self.say,
             )  # fmt: skip
             made.checks.append(checks.answered_check(measured))
-            made.checks += checks.stream_checks(measured, self.wanted, self.llama.dtype)
+            self._tokens(model, measured)
             if not measured.failures:
-                _numbers(made, measured, self.wanted, self.llama.dtype)
+                _numbers(made, measured)
                 made.checks.append(_counters(server.metrics_url, measured, before))
                 made.checks.append(checks.agreement_check(measured))
             if asked.words is not None:
@@ -145,6 +149,18 @@ class _Stream:
                     text_check(server.http_url, asked.words, asked.texts, asked.tokens)
                 )
             self._leave(model, server.metrics_url)
+
+    def _tokens(self, model: TokenModel, measured: Measured) -> None:
+        made, asked = self.made, self.asked
+        for protocol in PROTOCOLS:
+            found = checks.stream_tokens(measured, protocol, self.wanted, made.bound)
+            resumed = None
+            if found.ties:
+                self.say(f"asking on behind ties, {protocol}")
+                resumed = resume(model, protocol, asked.prompts, self.wanted, bound=made.bound,
+                                 timeout=_RESUME)  # fmt: skip
+            made.equal[protocol] = (resumed or found).share
+            made.checks.append(checks.tokens_check(protocol, found, made.bound, resumed))
 
     def _leave(self, model: TokenModel, metrics: str) -> None:
         self.say("leaving streams")
@@ -157,11 +173,9 @@ class _Stream:
             )
 
 
-def _numbers(made: Judged, measured: Measured, wanted: Sequence[Greedy], dtype: str) -> None:
+def _numbers(made: Judged, measured: Measured) -> None:
     made.lines, made.scaling = lines(measured), scaling(measured)
     made.generate_tps = sorted(measured.generate)[len(measured.generate) // 2]
-    for protocol in PROTOCOLS:
-        made.equal[protocol] = checks.stream_tokens(measured, protocol, wanted, dtype).share
 
 
 def _counters(url: str, measured: Measured, before: Scrape) -> Check:

@@ -14,7 +14,7 @@ from threading import local
 import numpy as np
 
 from pytest_triton.llama.building import LOGITS
-from pytest_triton.llama.equality import Compared
+from pytest_triton.llama.equality import Compared, other
 from pytest_triton.llama.reference import Greedy
 from pytest_triton.probe.http import HttpProbe
 
@@ -64,8 +64,5 @@ def next_tokens(
         elif greedy.gaps[at] < bound:
             ties += 1
         else:
-            wrong.append(
-                f"stream {number}: token {at} is {token}, the reference says "
-                f"{greedy.tokens[at]} by {greedy.gaps[at]:.3g}"
-            )
+            wrong.append(other(number, at, token, greedy))
     return Compared(len(prompts), len(asked), equal, ties, tuple(wrong))

@@ -67,7 +67,9 @@ class Judged:
     #: Whether generate() and the server were measured in turn, or one after the other.
     in_turn: bool
     generate_tps: float = 0.0
-    #: Share of the tokens that were equal, by form.
+    #: Difference of the reference's two best logits below which either may win.
+    bound: float = 0.0
+    #: Share of the tokens that were equal, by form; ties count as other ones.
     equal: dict[str, float] = field(default_factory=dict)
     #: Most streams at once ÷ one stream, by protocol.
     scaling: dict[str, Ratio] = field(default_factory=dict)

@@ -31,8 +31,8 @@ def table(made: Mapping[str, Any]) -> list[str]:
     for row in made["lines"]:
         found.append(
             f"{_NAMES[row['protocol']]:10}{row['concurrency']:8} {row['tps']:10.1f} "
-            f"{row['tps_per_user']:9.1f} {row['ttft_p50_ms']:14.1f} {row['ttft_p95_ms']:6.1f} {row['itl_p50_ms']:13.2f} "
-            f"{row['itl_p95_ms']:6.2f}   {ratio(row['against'])}"
+            f"{row['tps_per_user']:9.1f} {row['ttft_p50_ms']:14.1f} {row['ttft_p95_ms']:6.1f} "
+            f"{row['itl_p50_ms']:13.2f} {row['itl_p95_ms']:6.2f}   {ratio(row['against'])}"
         )
     many = sorted({row["concurrency"] for row in made["lines"]})
     least, most = many[0], many[-1]

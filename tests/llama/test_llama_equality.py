@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pytest_triton.llama.checks import tokens_check
-from pytest_triton.llama.equality import compare
+from pytest_triton.llama.equality import Compared, bound_of, compare
 from pytest_triton.llama.reference import Greedy
 from pytest_triton.load.tokens import TimedStream, summary
 
@@ -18,13 +18,13 @@ SAME = [[5, 6, 7, 8], [9, 9, 9, 9]]
 def test_equal_streams_pass() -> None:
     found = compare(SAME, WANTED, bound=0.0)
     assert (found.share, found.ties, found.wrong) == (1.0, 0, ())
-    check = tokens_check("grpc", found, "float32")
+    check = tokens_check("grpc", found, 0.0)
     assert (check.status, check.reason) == ("pass", "8 of 8 tokens in 2 streams")
 
 
 def test_no_tie_is_excused_in_single_precision() -> None:
     found = compare([[5, 1, 7, 8], SAME[1]], WANTED, bound=0.0)
-    check = tokens_check("grpc", found, "float32")
+    check = tokens_check("grpc", found, 0.0)
     assert check.status == "fail"
     assert "stream 0: token 1 is 1, the reference says 6 by 0.2" in check.reason
 
@@ -32,7 +32,7 @@ def test_no_tie_is_excused_in_single_precision() -> None:
 def test_a_tie_of_half_precision_ends_the_comparison() -> None:
     found = compare([[5, 1, 2, 3], SAME[1]], WANTED, bound=0.25)
     assert (found.equal, found.ties, found.wrong) == (5, 1, ())
-    check = tokens_check("http", found, "bfloat16")
+    check = tokens_check("http", found, 0.25)
     assert check.status == "pass"
     assert "5 of 8 tokens" in check.reason
     assert "less than 0.25" in check.reason
@@ -44,7 +44,7 @@ def test_a_decided_token_fails_in_half_precision_too() -> None:
 
 def test_a_comparison_of_too_few_tokens_cannot_tell() -> None:
     early = Greedy((5, 6, 7, 8), (0.1,) * 4)
-    check = tokens_check("grpc", compare([[1, 1, 1, 1]] * 2, [early] * 2, bound=0.25), "bfloat16")
+    check = tokens_check("grpc", compare([[1, 1, 1, 1]] * 2, [early] * 2, bound=0.25), 0.25)
     assert check.status == "inconclusive"
 
 
@@ -54,7 +54,23 @@ def test_a_stream_of_another_length_fails(tokens: list[int]) -> None:
 
 
 def test_nothing_answered_is_no_pass() -> None:
-    assert tokens_check("grpc", compare([], [], bound=0.0), "float32").status == "fail"
+    assert tokens_check("grpc", compare([], [], bound=0.0), 0.0).status == "fail"
+
+
+def test_a_resumed_text_shows_what_is_behind_its_ties() -> None:
+    early = Greedy((5, 6, 7, 8), (0.1, 1.0, 1.0, 1.0))
+    found = compare([[1, 1, 1, 1]] * 2, [early] * 2, bound=0.25)
+    good = Compared(1, 4, 3, 1, ())
+    check = tokens_check("grpc", found, 0.25, good)
+    assert (check.status, "3 of 4 tokens, 1 ties" in check.reason) == ("pass", True)
+    bad = tokens_check("grpc", found, 0.25, Compared(1, 4, 2, 1, ("stream 0: token 2 is 9",)))
+    assert (bad.status, "token 2 is 9" in bad.reason) == ("fail", True)
+
+
+def test_the_bound_is_the_reference_s_own_rounding() -> None:
+    wanted = [Greedy((1,), (1.0,), 0.03), Greedy((1,), (1.0,), 0.05)]
+    assert bound_of(wanted, "bfloat16") == pytest.approx(0.1)
+    assert bound_of(wanted, "float32") == 0.0
 
 
 def _stream(start: float, first: float, gap: float, tokens: int) -> TimedStream:

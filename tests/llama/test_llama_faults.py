@@ -14,6 +14,7 @@ from pytest_triton.llama.architecture import SHAPES, Llama
 from pytest_triton.llama.building import STREAM, write_stream
 from pytest_triton.llama.judging import seeded_prompts
 from pytest_triton.llama.reference import Greedy, Reference
+from pytest_triton.llama.resuming import resume
 from pytest_triton.llama.rounds import Measured, measure
 from pytest_triton.load.streams import TokenModel
 from pytest_triton.load.tokens import PROTOCOLS, StreamProtocol
@@ -93,6 +94,15 @@ def _measured(server: Deployment, known: Known, name: str) -> Measured:
     )  # fmt: skip
 
 
+def _tokens(measured: Measured, known: Known) -> list[checks.Check]:
+    return [
+        checks.tokens_check(
+            protocol, checks.stream_tokens(measured, protocol, known.wanted, 0.0), 0.0
+        )
+        for protocol in PROTOCOLS
+    ]
+
+
 def _counters(server: Deployment, known: Known, name: str) -> checks.Check:
     assert server.metrics_url is not None
     before = scrape(server.metrics_url)
@@ -119,7 +129,7 @@ def test_the_healthy_model_passes(server: Deployment, known: Known) -> None:
     measured = _measured(server, known, "healthy")
     found = [
         checks.answered_check(measured),
-        *checks.stream_checks(measured, known.wanted, "float32"),
+        *_tokens(measured, known),
         _counters(server, known, "healthy"),
         *(_cancelled(server, known, "healthy", protocol) for protocol in PROTOCOLS),
     ]
@@ -135,8 +145,19 @@ def test_other_tokens_are_found_over_both_protocols(
 ) -> None:
     measured = _measured(server, known, name)
     assert measured.failures == []
-    found = checks.stream_checks(measured, known.wanted, "float32")
+    found = _tokens(measured, known)
     assert [check.status for check in found] == ["fail", "fail"], found
+
+
+def test_half_precision_is_asked_on_behind_its_ties(server: Deployment, known: Known) -> None:
+    # The served model computes in FP16, the reference in FP32: ties come where gaps are small.
+    half = _model(server, "half")
+    found = resume(half, "grpc", known.prompts, known.wanted, bound=0.1, timeout=60)
+    assert found.wrong == ()
+    assert found.ties > 0
+    assert found.equal + found.ties == found.tokens
+    spoiled = _model(server, "mask")
+    assert resume(spoiled, "http", known.prompts, known.wanted, bound=0.1, timeout=60).wrong
 
 
 @pytest.mark.parametrize("name", ["deaf", "liar"])
