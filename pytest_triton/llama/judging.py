@@ -138,10 +138,11 @@ class _Stream:
                 say=self.say,
             )  # fmt: skip
             made.checks.append(checks.answered_check(measured))
-            self._tokens(model, measured)
             if not measured.failures:
                 _numbers(made, measured)
                 made.checks.append(_counters(server.metrics_url, measured, before))
+            self._tokens(model, measured)
+            if not measured.failures:
                 made.checks.append(checks.agreement_check(measured))
             if asked.words is not None:
                 self.say("asking by text")
