@@ -75,20 +75,28 @@ class Decoder:
             self._capture()
 
     @torch.inference_mode()
-    def prefill(self, slot: int, prompt: list[int]) -> int:
-        """Put a prompt into ``slot``; its first token."""
-        ids = torch.tensor([prompt], dtype=torch.int64, device=self.device)
+    def prefill(self, slot: int, prompts: list[list[int]]) -> list[int]:
+        """Put prompts into the slots from ``slot`` on, all in one forward; their first tokens."""
+        lengths = [len(prompt) for prompt in prompts]
+        ids = torch.zeros(len(prompts), max(lengths), dtype=torch.int64)
+        for row, prompt in enumerate(prompts):
+            ids[row, : len(prompt)] = torch.tensor(prompt)
         own = DynamicCache()
-        logits = self.model(input_ids=ids, past_key_values=own, use_cache=True,
-                            logits_to_keep=1).logits  # fmt: skip
+        # Shorter rows are filled up behind their end, where causal attention never looks.
+        hidden = self.model.model(
+            input_ids=ids.to(self.device), past_key_values=own, use_cache=True
+        ).last_hidden_state
+        last = torch.tensor(lengths, device=self.device)
+        rows = torch.arange(len(prompts), device=self.device)
+        tokens = self.model.lm_head(hidden[rows, last - 1]).float().argmax(-1)
+        places = slice(slot, slot + len(prompts))
         for layer, (keys, values) in enumerate(_layers(own)):
-            self.cache.keys[layer, slot, :, : len(prompt)] = keys[0]
-            self.cache.values[layer, slot, :, : len(prompt)] = values[0]
-        token = logits[:, -1].float().argmax(-1)
-        self.tokens[slot] = token[0]
-        self.positions[slot] = len(prompt)
-        self._host[slot] = len(prompt)
-        return int(token)
+            self.cache.keys[layer, places, :, : ids.shape[1]] = keys
+            self.cache.values[layer, places, :, : ids.shape[1]] = values
+        self.tokens[places] = tokens
+        self.positions[places] = last
+        self._host[places] = lengths
+        return [int(token) for token in tokens.tolist()]
 
     def launch(self, count: int) -> None:
         """Begin the step of the first ``count`` slots. On a GPU it goes on by itself."""

@@ -129,17 +129,23 @@ class Scheduler:
         return stream.made >= stream.count or token in stream.stops
 
     def _admit(self) -> None:
-        """Fill the free slots with those who wait. A first token leaves at once."""
+        """Fill the free slots with those who wait. Their first tokens leave at once."""
+        came: list[Stream] = []
         while len(self._active) < self._decoder.slots:
             with self._more:
                 if not self._waiting or self._closed:
-                    return
+                    break
                 stream = self._waiting.popleft()
                 self._active.append(stream)  # from here on it is told when decoding fails
             if stream.gone():
                 self._forget(stream)
-                continue
-            token = self._decoder.prefill(len(self._active) - 1, stream.prompt)
+            else:
+                came.append(stream)
+        if not came or self._closed:
+            return
+        slot = len(self._active) - len(came)
+        tokens = self._decoder.prefill(slot, [stream.prompt for stream in came])
+        for stream, token in zip(came, tokens, strict=True):
             if self._made(stream, token):
                 self._remove(stream)
             stream.asked = time.monotonic()
