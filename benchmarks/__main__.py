@@ -15,6 +15,7 @@ BENCHMARKS = (
     ("lint.py", ()),
     ("protocol.py", ()),
     ("isolation.py", ()),
+    ("llama.py", ()),
 )
 #: Seconds for one of them.
 TIMEOUT = 1800
