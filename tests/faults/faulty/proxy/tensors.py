@@ -185,6 +185,8 @@ def _values(values: np.ndarray, operation: dict[str, Any]) -> np.ndarray:
         return values.astype("<f8")
     if kind == "scale":
         return (values * operation["by"]).astype(values.dtype)
+    if kind == "halved":  # computed with half the digits that the type has
+        return values.astype("<f2").astype(values.dtype)
     if kind == "add":
         return (values + operation["by"]).astype(values.dtype)
     if kind == "fill":
