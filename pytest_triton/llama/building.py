@@ -13,6 +13,7 @@ from pytest_triton.errors import ToolError
 from pytest_triton.export.model import export_model
 from pytest_triton.llama.architecture import Llama
 from pytest_triton.llama.checkpoint import has_tokenizer
+from pytest_triton.repository.config import CONFIG_NAME
 from pytest_triton.repository.sidecar import ExportRecord, read_sidecar
 
 STREAM, LOGITS = "llama_stream", "llama_logits"
@@ -37,8 +38,9 @@ output [
 {text_out}  {{ name: "token_ids" data_type: TYPE_INT64 dims: [ 1 ] }}
 ]
 
-# One instance decodes every stream; a second one would be a second copy of the weights.
-instance_group [ {{ kind: {kind} count: 1 }} ]
+# One instance decodes every stream; a second one would be a second copy of the weights. Without
+# a GPU named, Triton makes one on each.
+instance_group [ {{ kind: {kind} count: 1{gpus} }} ]
 
 parameters {{ key: "weights" value {{ string_value: "{weights}" }} }}
 parameters {{ key: "seed" value {{ string_value: "{seed}" }} }}
@@ -68,6 +70,7 @@ def write_stream(repository: Path, llama: Llama) -> Path:
             text_out='  { name: "text_output" data_type: TYPE_STRING dims: [ 1 ] },\n'
             if text
             else "",
+            gpus=" gpus: [ 0 ]" if llama.device == "gpu" else "",
             kind="KIND_GPU" if llama.device == "gpu" else "KIND_CPU",
             weights=_quoted(llama.weights.resolve() if llama.weights else ""),
             seed=llama.seed, threads=llama.torch_threads, dtype=llama.dtype,
@@ -110,7 +113,12 @@ def write_logits(
         return record
 
     say(f"exporting {LOGITS} to TorchScript, with its proof")
-    return export_model(repository, LOGITS, export)
+    record = export_model(repository, LOGITS, export)
+    if llama.device == "gpu":
+        config = repository / LOGITS / CONFIG_NAME
+        one = "\ninstance_group [ { kind: KIND_GPU count: 1 gpus: [ 0 ] } ]\n"
+        config.write_text(config.read_text("utf-8") + one, "utf-8")
+    return record
 
 
 def _quoted(value: object) -> str:

@@ -1,25 +1,29 @@
 """Whether a stream says what the reference says.
 
-In FP32 every token has to be equal. In half precision the order of additions decides where two
-logits are nearly equal, and after the first other token the two texts have nothing to do with
-each other: then the tokens are equal up to the first position at which the two best logits of
-the reference differ by less than a bound. The bound is what the reference itself shows: twice
-the most that its own gaps change when it computes the same texts at once.
+The order of additions decides where two logits are nearly equal, and after the first other token
+two texts have nothing to do with each other: streams are equal up to the first position at which
+the reference itself was undecided between its token and the one that came. How near that is, the
+reference shows: twice the most that it changes its mind by when it computes the same texts at
+once, or two steps of the data type at its largest logit. In FP32 that is about 1e-5.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_triton.llama.reference import Greedy
 
+#: Distance of two neighbouring numbers at 1.
+STEP = {"float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+
 
 def bound_of(wanted: Sequence[Greedy], dtype: str) -> float:
-    """Difference of the two best logits below which either may win; 0 in FP32: never."""
-    if dtype == "float32":
-        return 0.0
-    return 2 * max((greedy.noise for greedy in wanted), default=0.0)
+    """Difference of two logits below which either may win."""
+    noise = max((greedy.noise for greedy in wanted), default=0.0)
+    scale = max((greedy.scale for greedy in wanted), default=0.0)
+    return 2 * max(noise, STEP[dtype] * scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def compare(got: Sequence[Sequence[int]], wanted: Sequence[Greedy], *, bound: fl
     for number, (tokens, greedy) in enumerate(zip(got, wanted, strict=True)):
         at = departure(tokens, greedy)
         equal += at if at is not None else min(len(tokens), len(greedy.tokens))
-        tie = at is not None and greedy.gaps[at] < bound
+        tie = at is not None and greedy.below(at, tokens[at]) <= bound
         ties += tie
         if at is not None and not tie:
             wrong.append(other(number, at, tokens[at], greedy))
@@ -70,7 +74,6 @@ def departure(tokens: Sequence[int], greedy: Greedy) -> int | None:
 
 def other(number: int, at: int, token: int, greedy: Greedy) -> str:
     """What is wrong with a token, for people."""
-    return (
-        f"stream {number}: token {at} is {token}, the reference says {greedy.tokens[at]} by "
-        f"{greedy.gaps[at]:.3g}"
-    )
+    far = greedy.below(at, token)
+    by = f"by {far:.3g}" if far < math.inf else "by far"
+    return f"stream {number}: token {at} is {token}, the reference says {greedy.tokens[at]} {by}"

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pytest_triton.deployment import Deployment
@@ -21,7 +22,8 @@ from pytest_triton.llama.result import Check, Judged
 from pytest_triton.llama.resuming import resume
 from pytest_triton.llama.room import Form, Plan
 from pytest_triton.llama.rounds import Measured, generate_alone, lines, measure, scaling
-from pytest_triton.llama.words import Words, text_check
+from pytest_triton.llama.words import TITLE, Words, text_check
+from pytest_triton.load.stats import percentile
 from pytest_triton.load.streams import TokenModel
 from pytest_triton.load.tokens import PROTOCOLS
 from pytest_triton.monitor.metrics import Scrape, scrape
@@ -34,6 +36,10 @@ _BOOT = 900.0
 _LOGITS_TEXTS = 4
 #: Seconds for a text that is asked on behind a tie.
 _RESUME = 600.0
+#: Texts that are asked on alone too.
+_ALONE = 2
+#: Texts, and tokens of each, that the reference's rounding is taken from at least.
+_CALIBRATED = (16, 32)
 #: Rows of a batch that the logits are exported for.
 _BATCH = 4
 
@@ -92,7 +98,7 @@ def judge(llama: Llama, name: str, repository: Path, plan: Plan, asked: Asked, s
         )  # fmt: skip
         say(f"asking generate() for {len(prompts)} texts of {tokens} tokens")
         wanted = reference.greedy(prompts, tokens)
-        made.bound = bound_of(wanted, llama.dtype)
+        made.bound = bound_of([*wanted, *_calibration(reference, llama, wanted)], llama.dtype)
         alone: list[float] = []
         if not plan.together:
             if "stream" in asked.forms:
@@ -104,11 +110,17 @@ def judge(llama: Llama, name: str, repository: Path, plan: Plan, asked: Asked, s
     if "logits" in asked.forms:
         with embedded(_spec(llama, repository, LOGITS, asked.release), progress=say) as server:
             made.versions["triton"] = _version(server)
-            some = slice(_LOGITS_TEXTS)
-            found = next_tokens(server.http_url, prompts[some], wanted[some],
-                                bound=made.bound, say=say)  # fmt: skip
-        made.equal["logits"] = found.share
-        made.checks.append(checks.tokens_check("logits", found, made.bound))
+
+            def ask() -> Check:
+                some = slice(_LOGITS_TEXTS)
+                found = next_tokens(server.http_url, prompts[some], wanted[some],
+                                    bound=made.bound, say=say)  # fmt: skip
+                made.equal["logits"] = found.share
+                return checks.tokens_check("logits", found, made.bound)
+
+            made.checks.append(
+                checks.attempt("tokens-logits", "tokens over TorchScript logits", ask)
+            )
     return made
 
 
@@ -140,51 +152,69 @@ class _Stream:
             made.checks.append(checks.answered_check(measured))
             if not measured.failures:
                 _numbers(made, measured)
-                made.checks.append(_counters(server.metrics_url, measured, before))
+                made.checks.append(_counters(server.metrics_url, measured, before, asked.prompts))
             self._tokens(model, measured)
             if not measured.failures:
                 made.checks.append(checks.agreement_check(measured))
-            if asked.words is not None:
+            if (words := asked.words) is not None:
                 self.say("asking by text")
+                url = server.http_url
                 made.checks.append(
-                    text_check(server.http_url, asked.words, asked.texts, asked.tokens)
+                    checks.attempt(
+                        "text", TITLE, lambda: text_check(url, words, asked.texts, asked.tokens)
+                    )
                 )
             self._leave(model, server.metrics_url)
 
     def _tokens(self, model: TokenModel, measured: Measured) -> None:
         made, asked = self.made, self.asked
+        many = len(asked.prompts)
         for protocol in PROTOCOLS:
             found = checks.stream_tokens(measured, protocol, self.wanted, made.bound)
-            resumed = None
-            if found.ties:
+            resumed = []
+            if found.ties and not found.wrong and not measured.failures:
                 self.say(f"asking on behind ties, {protocol}")
-                resumed = resume(model, protocol, asked.prompts, self.wanted, bound=made.bound,
-                                 timeout=_RESUME)  # fmt: skip
-            made.equal[protocol] = (resumed or found).share
+                resumed = [
+                    resume(model, protocol, asked.prompts[:texts], self.wanted[:texts],
+                           bound=made.bound, concurrency=at_once, timeout=_RESUME)
+                    for texts, at_once in ((many, many), (min(many, _ALONE), 1))
+                ]  # fmt: skip
+            made.equal[protocol] = (resumed[0] if resumed else found).share
             made.checks.append(checks.tokens_check(protocol, found, made.bound, resumed))
 
     def _leave(self, model: TokenModel, metrics: str) -> None:
         self.say("leaving streams")
         prompt = self.asked.prompts[0]
+        count = self.llama.max_length - len(prompt)
         for protocol in PROTOCOLS:
             self.made.checks.append(
-                checks.cancel_check(
-                    model, metrics, protocol, prompt, self.llama.max_length - len(prompt)
+                checks.attempt(
+                    f"cancel-{protocol}", checks.cancel_title(protocol),
+                    partial(checks.cancel_check, model, metrics, protocol, prompt, count),
                 )
-            )
+            )  # fmt: skip
+
+
+def _calibration(reference: Reference, llama: Llama, wanted: Sequence[Greedy]) -> Sequence[Greedy]:
+    """More texts where few were asked for: the rounding of a few tokens says little."""
+    if sum(len(greedy.tokens) for greedy in wanted) >= _CALIBRATED[0] * _CALIBRATED[1]:
+        return ()
+    texts, tokens = _CALIBRATED[0], min(_CALIBRATED[1], llama.max_length - 1)
+    length = max(1, min(32, llama.max_length - tokens))
+    return reference.greedy(seeded_prompts(llama, texts, length), tokens)
 
 
 def _numbers(made: Judged, measured: Measured) -> None:
     made.lines, made.scaling = lines(measured), scaling(measured)
-    made.generate_tps = sorted(measured.generate)[len(measured.generate) // 2]
+    made.generate_tps = percentile(measured.generate, 50)
 
 
-def _counters(url: str, measured: Measured, before: Scrape) -> Check:
+def _counters(
+    url: str, measured: Measured, before: Scrape, prompts: Sequence[Sequence[int]]
+) -> Check:
     streams = measured.streams
-    tokens = sum(len(stream.tokens) for stream in streams)
-    ttft = sum(stream.ttft_s for stream in streams) / len(streams) * 1000
-    found = checks.counted(url, before, STREAM, tokens)
-    return checks.counters_check(found, STREAM, tokens=tokens, requests=len(streams), ttft_ms=ttft)
+    found = checks.counted(url, before, STREAM, sum(len(stream.tokens) for stream in streams))
+    return checks.counters_check(found, STREAM, streams, prompts)
 
 
 def _spec(llama: Llama, repository: Path, model: str, release: str) -> ServerSpec:

@@ -61,7 +61,7 @@ def next_tokens(
         greedy = wanted[number]
         if token == greedy.tokens[at]:
             equal += 1
-        elif greedy.gaps[at] < bound:
+        elif greedy.below(at, token) <= bound:
             ties += 1
         else:
             wrong.append(other(number, at, token, greedy))

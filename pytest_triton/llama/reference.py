@@ -5,12 +5,13 @@ Its owner asks over a pipe; numbers and token ids travel, no code. It ends with 
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any
@@ -25,6 +26,8 @@ from pytest_triton.llama.architecture import Llama
 Arrays = dict[str, "np.ndarray[Any, Any]"]
 #: Seconds for the import of transformers and the loading of weights.
 LOADING = 900.0
+#: Best tokens of a position that are told.
+_NEXT = 6
 #: Seconds for each token that generate() makes, at most, and for the rest of a question.
 _TOKEN, _QUESTION = 5.0, 120.0
 
@@ -33,18 +36,23 @@ _TOKEN, _QUESTION = 5.0, 120.0
 class Greedy:
     """What generate() answers to one prompt.
 
-    ``tokens`` [n]; ``gaps`` [n]: by how much the logit of each token is above the second best;
-    ``noise``: by how much a gap changes, at most, when the same text is computed at once and not
-    token by token.
+    ``tokens`` [n]; ``behind`` [n]: how far the logits of the next best tokens are below that of
+    each token; ``noise``: by how much that changes for the second best, at most, when the same
+    text is computed at once and not token by token; ``scale``: the largest logit.
     """
 
     tokens: tuple[int, ...]
-    gaps: tuple[float, ...]
+    behind: tuple[Mapping[int, float], ...]
     noise: float = 0.0
+    scale: float = 0.0
 
-    def first(self, count: int) -> Greedy:
-        """As if fewer had been asked for."""
-        return Greedy(self.tokens[:count], self.gaps[:count], self.noise)
+    def part(self, start: int, stop: int | None = None) -> Greedy:
+        """As if only these tokens had been asked for."""
+        return Greedy(self.tokens[start:stop], self.behind[start:stop], self.noise, self.scale)
+
+    def below(self, at: int, token: int) -> float:
+        """How far the logit of ``token`` is below the best one; infinite where it is far."""
+        return self.behind[at].get(token, math.inf)
 
 
 class Reference:
@@ -101,11 +109,17 @@ class Reference:
                 {"prompt": np.array(prompt, np.int64)},
                 _QUESTION + _TOKEN * count,
             )
-            tokens, gaps = arrays["tokens"].tolist(), arrays["gaps"].tolist()
+            tokens = arrays["tokens"].tolist()
             if len(tokens) != count:
                 raise ToolError(f"the reference gave {len(tokens)} of {count} tokens",
                                 "look at the release of transformers")  # fmt: skip
-            found.append(Greedy(tuple(tokens), tuple(gaps), float(arrays["noise"])))
+            behind = tuple(
+                dict(zip(row, far, strict=True))
+                for row, far in zip(arrays["next"].tolist(), arrays["behind"].tolist(), strict=True)
+            )
+            found.append(
+                Greedy(tuple(tokens), behind, float(arrays["noise"]), float(arrays["scale"]))
+            )
         return found
 
     def speed(self, prompts: Sequence[Sequence[int]], count: int) -> float:
@@ -162,6 +176,8 @@ class _Model:
         self.torch, self.device = torch, order["device"]
         said = ("weights", "seed", "dtype", "device", "threads")
         self.model = build(order["config"], **{name: order[name] for name in said})
+        # Plain greedy, whatever a checkpoint asks for: penalties, suppressed tokens …
+        self.model.generation_config = type(self.model.generation_config)()
 
     def _generate(self, prompt: np.ndarray[Any, Any], count: int, **more: Any) -> Any:
         ids = self.torch.from_numpy(prompt)[None].to(self.device)
@@ -172,16 +188,17 @@ class _Model:
 
     def greedy(self, prompt: np.ndarray[Any, Any], count: int) -> Arrays:
         said = self._generate(prompt, count, output_logits=True, return_dict_in_generate=True)
-        two = self.torch.stack([logits[0].float() for logits in said.logits]).topk(2)
-        gaps = two.values[:, 0] - two.values[:, 1]
+        best = self.torch.stack([logits[0].float() for logits in said.logits]).topk(_NEXT)
+        behind = best.values[:, :1] - best.values
         with self.torch.inference_mode():
             at_once = self.model(input_ids=said.sequences, use_cache=False).logits[0].float()
-        again = at_once[len(prompt) - 1 : -1].gather(1, two.indices)
-        noise = (gaps - (again[:, 0] - again[:, 1])).abs().max()
+        again = at_once[len(prompt) - 1 : -1].gather(1, best.indices[:, :2])
+        noise = (behind[:, 1] - (again[:, 0] - again[:, 1])).abs().max()
         tokens = said.sequences[0, len(prompt) :]
         return {
-            "tokens": tokens.cpu().numpy(), "gaps": gaps.double().cpu().numpy(),
-            "noise": np.array(float(noise)),
+            "tokens": tokens.cpu().numpy(), "next": best.indices.cpu().numpy(),
+            "behind": behind.double().cpu().numpy(), "noise": np.array(float(noise)),
+            "scale": np.array(float(best.values.abs().max())),
         }  # fmt: skip
 
     def speed(self, inputs: Arrays, count: int) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from pytest_triton.load.tokens import StreamProtocol
 
 def resume(
     model: TokenModel, protocol: StreamProtocol, prompts: Sequence[Sequence[int]],
-    wanted: Sequence[Greedy], *, bound: float, timeout: float,
+    wanted: Sequence[Greedy], *, bound: float, concurrency: int, timeout: float,
 ) -> Compared:  # fmt: skip
-    """All texts at once, each asked on behind every tie. A request that fails is ``wrong``."""
+    """Each text, so many at once, asked on behind every tie. One that fails is ``wrong``."""
     equal = ties = 0
     wrong: list[str] = []
     left = [(number, 0) for number in range(len(prompts))]
@@ -26,13 +26,14 @@ def resume(
         asked = [[*prompts[n], *wanted[n].tokens[:at]] for n, at in left]
         counts = [len(wanted[n].tokens) - at for n, at in left]
         streams = model.drive(
-            protocol, asked, counts, concurrency=len(left), requests=len(left), timeout=timeout
-        )
+            protocol, asked, counts, concurrency=min(concurrency, len(left)),
+            requests=len(left), timeout=timeout,
+        )  # fmt: skip
         behind = []
         for stream in streams:
             number, at = left[stream.prompt]
             whole = wanted[number]
-            rest = Greedy(whole.tokens[at:], whole.gaps[at:], whole.noise)
+            rest = whole.part(at)
             if stream.error or len(stream.tokens) != len(rest.tokens):
                 wrong.append(
                     f"stream {number}: "
@@ -40,7 +41,7 @@ def resume(
                 )
             elif (here := departure(stream.tokens, rest)) is None:
                 equal += len(rest.tokens)
-            elif rest.gaps[here] < bound:
+            elif rest.below(here, stream.tokens[here]) <= bound:
                 equal, ties = equal + here, ties + 1
                 if at + here + 1 < len(whole.tokens):
                     behind.append((number, at + here + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ from pytest_triton.load.tokens import PROTOCOLS, StreamProtocol, TimedStream, su
 
 #: Requests of each client in a round, one after the other; and the least of a round.
 _WAVES, _LEAST = 2, 2
+#: Clients more than slots, before the first round: they wait for a slot.
+_MORE = 2
 #: Seconds for a request, and for each of its tokens on the slowest machine.
 _TIMEOUT, _TOKEN = 60.0, 5.0
 
@@ -60,7 +63,7 @@ class Measured:
     @property
     def failures(self) -> list[str]:
         """Reasons of requests that failed, each once."""
-        return sorted({stream.error for stream in self.streams if stream.error})
+        return sorted({text for stream in self.streams if (text := failure(stream))})
 
     @property
     def streams(self) -> list[TimedStream]:
@@ -86,7 +89,7 @@ def measure(
     arms = [Arm(protocol, at) for at in sorted(concurrencies) for protocol in PROTOCOLS]
     found = Measured(arms, list(generate))
     for protocol in PROTOCOLS:  # the first of everything is slower: connections, memory, kernels
-        found.warm[protocol] = uneven(model, protocol, prompts, tokens, max(concurrencies))
+        found.warm[protocol] = uneven(model, protocol, prompts, tokens, max(concurrencies) + _MORE)
     if reference is not None:
         reference.speed(prompts[:1], min(tokens, 8))
     for number in range(rounds):
@@ -107,6 +110,13 @@ def generate_alone(
     """Tokens a second of generate() where server and reference do not fit together."""
     reference.speed(prompts[:1], min(tokens, 8))
     return [reference.speed(_some(prompts, number), tokens) for number in range(rounds)]
+
+
+def failure(stream: TimedStream) -> str:
+    """Why a stream is not whole; "" where it is."""
+    if not stream.error and len(stream.tokens) != stream.asked:
+        return f"{len(stream.tokens)} of {stream.asked} tokens came"
+    return stream.error
 
 
 def lines(measured: Measured) -> list[Line]:
@@ -145,7 +155,7 @@ def said(
 ) -> tuple[list[list[int]], list[Greedy]]:
     """What streams said, beside as much as was asked for of what the reference says."""
     good = [stream for stream in streams if not stream.error]
-    return [s.tokens for s in good], [wanted[s.prompt].first(s.asked) for s in good]
+    return [s.tokens for s in good], [wanted[s.prompt].part(0, s.asked) for s in good]
 
 
 def uneven(
@@ -153,7 +163,8 @@ def uneven(
     concurrency: int,
 ) -> list[TimedStream]:  # fmt: skip
     """Streams of one to ``tokens`` tokens: they leave in the middle of others, and others come."""
-    counts = [1 + (7 * at) % tokens for at in range(tokens + 1)]
+    counts = list(range(1, tokens + 1))
+    random.Random(tokens).shuffle(counts)
     return model.drive(
         protocol, prompts, counts, concurrency=concurrency, requests=4 * concurrency + 2,
         timeout=_TIMEOUT + _TOKEN * tokens,

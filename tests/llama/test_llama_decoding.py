@@ -183,6 +183,67 @@ def test_a_failure_reaches_everybody_and_everybody_after(run: Any, texts: Any) -
     assert "CUDA out of memory" in client(texts[0][0]).wait().how
 
 
+def test_what_is_ready_when_decoding_ends_is_told_too(run: Any, texts: Any) -> None:
+    client, _, _, decoder = run
+    # As on a GPU: the last token of a stream waits while the next step is computed.
+    decoder.ahead = True
+    whole = client(texts[0][0]).wait()
+    assert (whole.how, whole.tokens) == ("last", texts[0][1])
+    calls = [0]
+    launch = decoder.launch
+
+    def fail_at_three(count: int) -> None:
+        calls[0] += 1
+        if calls[0] == 3:
+            raise RuntimeError("gone")
+        launch(count)
+
+    decoder.launch = fail_at_three
+    short, long = client(texts[1][0], 3), client(texts[2][0], 20)
+    assert short.wait().how in ("last", "decoding failed: RuntimeError: gone")
+    assert "gone" in long.wait().how
+
+
+def test_one_that_cannot_be_sent_to_does_not_end_the_others(run: Any, texts: Any) -> None:
+    client, _, _, _ = run
+    bad = client(texts[0][0])
+    send = bad.stream.send
+
+    def once(token: int, last: bool) -> None:
+        if len(bad.tokens) == 4:
+            raise ValueError("no such token")
+        send(token, last)
+
+    bad.stream.send = once
+    others = [client(prompt) for prompt, _ in texts[1:]]
+    assert bad.wait().how in ("the token could not be sent: no such token", "last")
+    assert [each.wait().tokens for each in others] == [said for _, said in texts[1:]]
+
+
+def test_a_prompt_without_room_ends_itself_only(run: Any, texts: Any) -> None:
+    client, _, _, decoder = run
+    prefill = decoder.prefill
+
+    def small(slot: int, prompts: list[list[int]]) -> list[int]:
+        if any(len(prompt) == 70 for prompt in prompts):
+            raise RuntimeError("CUDA out of memory")
+        tokens: list[int] = prefill(slot, prompts)
+        return tokens
+
+    decoder.prefill = small
+    long = client(texts[2][0])
+    assert "the prompt was not taken in: CUDA out of memory" in long.wait().how
+    assert client(texts[3][0]).wait().tokens == texts[3][1]
+
+
+def test_what_a_stream_left_in_its_slot_reaches_no_other(run: Any, texts: Any) -> None:
+    client, _, _, decoder = run
+    decoder.cache.keys.fill_(float("nan"))
+    decoder.cache.values.fill_(float("nan"))
+    clients = [client(prompt) for prompt, _ in texts]
+    assert [each.wait().tokens for each in clients] == [said for _, said in texts]
+
+
 def test_closing_tells_who_waits(run: Any, texts: Any) -> None:
     client, _, scheduler, _ = run
     clients = [client(prompt, 50) for prompt, _ in texts]

@@ -33,7 +33,8 @@ class Metrics(Counts):
             self._families.append(family)
             self._of[name] = family.Metric(labels=labels)
         # Each increment is a message to the server: steps and tokens are told in sums.
-        self._pending = {"llm_generation_tokens": 0, "llm_decode_steps": 0, "llm_decoded_rows": 0}
+        # In this order, so that who has read the last one has all of them.
+        self._pending = {"llm_decode_steps": 0, "llm_decoded_rows": 0, "llm_generation_tokens": 0}
 
     def prompt(self, tokens: int) -> None:
         """A prompt of so many tokens has been accepted."""
@@ -51,6 +52,7 @@ class Metrics(Counts):
         self._pending["llm_generation_tokens"] += 1
 
     def cancelled(self) -> None:
+        self.tell()
         self._of["llm_requests_cancelled"].increment(1)
 
     def tell(self) -> None:

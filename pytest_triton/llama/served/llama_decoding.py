@@ -71,6 +71,7 @@ class Decoder:
         self._answer: Any = None
         #: Whether ``launch`` returns before the step is done.
         self.ahead = self.device.type == "cuda"
+        self.here()
         if graphs and self.device.type == "cuda":
             self._capture()
 
@@ -91,12 +92,20 @@ class Decoder:
         tokens = self.model.lm_head(hidden[rows, last - 1]).float().argmax(-1)
         places = slice(slot, slot + len(prompts))
         for layer, (keys, values) in enumerate(_layers(own)):
-            self.cache.keys[layer, places, :, : ids.shape[1]] = keys
-            self.cache.values[layer, places, :, : ids.shape[1]] = values
+            width = ids.shape[1]
+            # What a stream before left is masked, but 0 times NaN is NaN.
+            for cache, new in ((self.cache.keys, keys), (self.cache.values, values)):
+                cache[layer, places, :, :width] = new
+                cache[layer, places, :, width:] = 0
         self.tokens[places] = tokens
         self.positions[places] = last
         self._host[places] = lengths
         return [int(token) for token in tokens.tolist()]
+
+    def here(self) -> None:
+        """Make the model's GPU that of the calling thread."""
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
 
     def launch(self, count: int) -> None:
         """Begin the step of the first ``count`` slots. On a GPU it goes on by itself."""

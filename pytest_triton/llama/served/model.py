@@ -96,15 +96,14 @@ class TritonPythonModel:
             if text is not None:
                 words = np.array([text.more(token, last=last).encode()], np.object_)
                 tensors.append(pb_utils.Tensor("text_output", words))
-            sender.send(pb_utils.InferenceResponse(tensors), flags=FINAL if last else 0)
             if last:
                 self.metrics.tell()
+            sender.send(pb_utils.InferenceResponse(tensors), flags=FINAL if last else 0)
 
         def fail(reason: str) -> None:
             sender.send(pb_utils.InferenceResponse(error=pb_utils.TritonError(reason)), flags=FINAL)
 
         def end() -> None:
-            self.metrics.tell()
             sender.send(flags=FINAL)
 
         ends = frozenset() if _given(request, "ignore_eos", False) else self.ends
