@@ -103,6 +103,8 @@ def command(
     from pytest_triton.llama.table import table
     from pytest_triton.llama.words import Words
 
+    if options["build_only"] and options["repository"] is None:
+        raise Misused("--build-only keeps nothing without --repository", "name a directory")
     llama, name = _llama(directory, options)
     forms: tuple[Form, ...] = tuple(dict.fromkeys(options["forms"])) or FORMS
     tokens, longest = options["tokens"], options["prompt_tokens"]
@@ -172,7 +174,7 @@ def _llama(directory: Path | None, options: dict[str, Any]) -> tuple[Llama, str]
         raise Misused("a vocabulary of fewer than 8 tokens", "give a real model")
     llama = Llama(config, directory, options["seed"], dtype, device,
                   max(options["concurrencies"]), length, options["threads"])  # fmt: skip
-    return llama, directory.name if directory else f"Llama of shape {options['size']}"
+    return llama, directory.resolve().name if directory else f"Llama of shape {options['size']}"
 
 
 def _check_length(text: str, length: int, most: int) -> None:

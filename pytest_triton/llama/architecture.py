@@ -156,6 +156,16 @@ def read(directory: Path) -> Config:
     for name in _NUMBERS:
         if not isinstance(config.get(name), int) or config[name] < 1:
             raise Misused(f"{path}: {name} is {config.get(name)!r}", "write the model again")
+    for name in ("num_key_value_heads", "head_dim", "max_position_embeddings"):
+        if not isinstance(config.get(name) or 1, int) or (config.get(name) or 1) < 1:
+            raise Misused(f"{path}: {name} is {config[name]!r}", "write the model again")
+    scaling = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if isinstance(scaling, dict) and "dynamic" in (scaling.get("type"), scaling.get("rope_type")):
+        raise Misused(
+            f"{path}: positions are scaled by the length of a text (dynamic), which differs for "
+            "streams that share a step",
+            "serve a model with fixed scaling",
+        )
     if config.get("attention_bias") or config.get("mlp_bias"):
         raise Misused(f"{path} describes a Llama with biases, which no public one has",
                       "pytest-triton compare takes any model of transformers")  # fmt: skip

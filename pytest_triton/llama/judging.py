@@ -54,14 +54,20 @@ def seeded_prompts(llama: Llama, count: int, longest: int) -> list[list[int]]:
 
 def build(repository: Path, llama: Llama, forms: Sequence[Form], length: int, say: Say) -> None:
     """Write the models. Raises Misused where one is there already, ToolError as exports do."""
-    for form, name in (("stream", STREAM), ("logits", LOGITS)):
-        if form in forms and (repository / name).exists():
+    wanted = {"stream": STREAM, "logits": LOGITS}
+    for name in (wanted[form] for form in forms):
+        if (repository / name).exists():
             raise Misused(f"{repository / name} exists", "name another --repository, or delete it")
-    repository.mkdir(parents=True, exist_ok=True)
-    if "stream" in forms:
-        write_stream(repository, llama)
-    if "logits" in forms:
-        write_logits(repository, llama, length=length, batch=_BATCH, say=say)
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        # The long one first: when it fails, nothing is there that stands in the way of a repeat.
+        if "logits" in forms:
+            write_logits(repository, llama, length=length, batch=_BATCH, say=say)
+        if "stream" in forms:
+            write_stream(repository, llama)
+    except OSError as error:
+        raise ToolError(f"{repository} cannot be written: {error}",
+                        "make room, or name another --repository") from None  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Collection
@@ -112,6 +113,9 @@ def _host() -> int:
 
 def _gpu() -> int:
     command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    # The first GPU that a process sees is the one that everything runs on.
+    if shown := os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip():
+        command.append(f"--id={shown}")
     try:
         said = subprocess.run(command, capture_output=True, text=True, timeout=_ASK, check=True)
         return int(said.stdout.split()[0]) << 20

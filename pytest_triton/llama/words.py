@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.errors import Misused
+from pytest_triton.errors import Misused, ToolError
 from pytest_triton.llama.building import STREAM
 from pytest_triton.llama.checkpoint import has_tokenizer
 from pytest_triton.llama.result import Check
@@ -30,7 +30,13 @@ class Words:
                 "leave --prompt out: prompts of random tokens need none; or copy the tokenizer's "
                 "files beside the weights",
             )
-        self._tokenizer: Any = tokenizer(str(directory))
+        try:
+            self._tokenizer: Any = tokenizer(str(directory))
+        except Exception as error:  # many kinds, of several libraries
+            raise ToolError(
+                f"the tokenizer in {directory} cannot be read: {type(error).__name__}: {error}",
+                "copy its files again, or take them away: tokens can be asked for without it",
+            ) from None
 
     def encode(self, text: str) -> list[int]:
         """Token ids, special ones in front included. Raises Misused for a text without any."""

@@ -119,6 +119,9 @@ def test_an_index_that_leads_elsewhere(copy: Path) -> None:
         ({"hidden_size": "32"}, "hidden_size is '32'"),
         ({"quantization_config": {"bits": 4}}, "quantized"),
         ({"attention_bias": True}, "biases"),
+        ({"num_key_value_heads": "2"}, "num_key_value_heads is '2'"),
+        ({"max_position_embeddings": "x"}, "max_position_embeddings is 'x'"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "dynamic"),
     ],
 )
 def test_configurations_that_are_refused(copy: Path, change: dict[str, Any], said: str) -> None:
@@ -153,9 +156,26 @@ def test_a_prompt_without_a_tokenizer(copy: Path) -> None:
     assert (code, "random weights have no tokenizer" in said) == (2, True), said
 
 
+@pytest.mark.parametrize("text", ["{}", "no json"])
+def test_a_tokenizer_that_is_not_whole(copy: Path, text: str) -> None:
+    (copy / "tokenizer.json").write_text(text)
+    code, said = _run(str(copy), "--max-length", "100")
+    assert code == 12, said
+    assert "tokenizer in" in said
+    assert "cannot be read" in said
+
+
+def test_a_repository_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, said = _run("--form", "stream", "--build-only", "--repository", str(tmp_path / "file/m"))
+    assert code in (2, 12), said
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--build-only",), "--build-only keeps nothing"),
         (("--max-length", "5000"), "the model has 1024 positions"),
         (("--tokens", "500"), "longer than --max-length 512"),
         (("--streams", "0"), "whole numbers of at least 1"),
