@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,22 @@ Examples:
   pytest-triton memory ./model_repository --models 'bert*' --batch 1,8 --instances 1,2
   pytest-triton memory ./model_repository --device gpu --json memory.json --html memory.html
 
-Exit status: 0 nothing grows and enough is left, 1 something fails, 13 inconclusive.
+Exit status: 0 nothing grows and enough is left, 1 something fails, 2 misuse, 12 the machine or
+the server lacks something (nothing is judged then), 13 inconclusive.
 """
 _STATUS = {"pass": 0, "fail": 1, "inconclusive": 13}
+
+
+class _Number(click.FloatRange):
+    """A number; nan keeps every limit."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
 @click.command(name="memory", epilog=_EPILOG)
@@ -45,19 +59,19 @@ _STATUS = {"pass": 0, "fail": 1, "inconclusive": 13}
     help="Cycles, and rounds of requests, that are discarded before.",
 )  # fmt: skip
 @click.option(
-    "--seconds", type=click.FloatRange(min=0.2), default=2.0, show_default=True,
+    "--seconds", type=_Number(min=0.2), default=2.0, show_default=True,
     help="Of load at one batch size; a round of requests takes about half of it.",
 )  # fmt: skip
 @click.option(
-    "--per-cycle", type=click.FloatRange(min=0), default=1.0, show_default=True, metavar="MIB",
+    "--per-cycle", type=_Number(min=0), default=1.0, show_default=True, metavar="MIB",
     help="Growth for each cycle of load, inference and unload that is no leak.",
 )  # fmt: skip
 @click.option(
-    "--per-1000", type=click.FloatRange(min=0), default=2.0, show_default=True, metavar="MIB",
+    "--per-1000", type=_Number(min=0), default=2.0, show_default=True, metavar="MIB",
     help="Growth for 1000 requests that is no leak.",
 )  # fmt: skip
 @click.option(
-    "--headroom", type=click.FloatRange(0, 100), default=10.0, show_default=True,
+    "--headroom", type=_Number(0, 100), default=10.0, show_default=True,
     metavar="PERCENT", help="Of the card (and of the host) that has to be left at the peak.",
 )  # fmt: skip
 @shared.device

@@ -13,13 +13,13 @@ from pytest_triton.launch.store import find_server
 from pytest_triton.memory_use.driving import NoInputs
 from pytest_triton.memory_use.growing import cycles, requests
 from pytest_triton.memory_use.headroom import Headroom, NoRoom, memory_limit
-from pytest_triton.memory_use.loading import one_load, together
+from pytest_triton.memory_use.loading import batch_sizes, one_load, together
 from pytest_triton.memory_use.measured import MIB, Analysis, ModelMemory
 from pytest_triton.memory_use.reading import Reading
 from pytest_triton.memory_use.sampling import INTERVAL
-from pytest_triton.memory_use.serving import Bench, LoadFailed, bench
+from pytest_triton.memory_use.serving import ASK, Bench, LoadFailed, UnloadFailed, bench
 from pytest_triton.memory_use.wanted import Wanted
-from pytest_triton.probe.types import ProbeError
+from pytest_triton.probe.types import MalformedAnswer, ProbeError, RequestFailed
 
 Progress = Callable[[str], None]
 
@@ -48,7 +48,7 @@ def analyse(repository: Path, wanted: Wanted, say: Progress) -> Analysis:
         for name in chosen:
             if name in screened.failed:
                 models[name].failed = screened.failed[name]
-        good = [name for name in chosen if _warm(place, models[name], say)]
+        good = [name for name in chosen if _warm(place, models[name], wanted, say)]
         made.base = place.reader.settled()
         for name in good:
             _alone(place, models[name], wanted, say)
@@ -87,7 +87,7 @@ def _begun(repository: Path, wanted: Wanted, place: Bench) -> Analysis:
     )  # fmt: skip
 
 
-def _warm(place: Bench, model: ModelMemory, say: Progress) -> bool:
+def _warm(place: Bench, model: ModelMemory, wanted: Wanted, say: Progress) -> bool:
     """Load, ask and unload once: what is started only once must not count for one model."""
     if model.failed:
         return False
@@ -96,7 +96,7 @@ def _warm(place: Bench, model: ModelMemory, say: Progress) -> bool:
     try:
         driver = place.load(model.name)
         try:
-            driver.try_inputs()
+            model.notes += driver.try_inputs(batch_sizes(driver.model, wanted.batches)[0])
         finally:
             place.unload(model.name, processes=processes)
     except NoInputs as error:
@@ -104,7 +104,7 @@ def _warm(place: Bench, model: ModelMemory, say: Progress) -> bool:
     except LoadFailed as error:
         model.failed, model.remedy = str(error), error.remedy
     except ProbeError as error:
-        model.failed, model.remedy = str(error), "ask it by hand: pytest-triton serve shows its log"
+        model.failed, model.remedy = str(error), ASK
     return not model.failed
 
 
@@ -114,21 +114,36 @@ def _alone(place: Bench, model: ModelMemory, wanted: Wanted, say: Progress) -> N
         for instances in (0, *wanted.instances):
             if not one_load(place, model, wanted, instances, say):
                 return
-        first = model.loads[0].under_load[0]
-        if first.errors:
+        good = [one for one in model.loads[0].under_load if one.requests and not one.errors]
+        if not good:
             model.notes.append("growth is not judged: requests fail")
             return
         say(f"cycling {model.name}: load, infer, unload")
-        model.growths += cycles(place, model.name, wanted.limits)
+        cycles(place, model, wanted, [one.batch for one in good])
         say(f"repeating {model.name}: rounds of requests")
-        count = round(first.rps * wanted.seconds / 2)
-        model.growths += requests(place, model.name, wanted.limits, count)
+        requests(place, model, wanted, good)
+    except UnloadFailed as error:
+        model.failed, model.remedy = str(error), error.remedy
     except LoadFailed as error:
         model.failed, model.remedy = f"after it was loaded before, {error}", error.remedy
-    except (ProbeError, NoRoom) as error:
-        model.failed = str(error)
-        model.remedy = "ask it by hand: pytest-triton serve shows its log"
-        place.unload(model.name, processes=0)
+    except NoRoom as error:
+        model.failed, model.remedy, model.failure = str(error), error.remedy, error.verdict
+        _away(place, model)
+    except ProbeError as error:
+        model.failed, model.remedy = str(error), ASK
+        made_up = any(one.made_up for loaded in model.loads for one in loaded.under_load)
+        if made_up and isinstance(error, (RequestFailed, MalformedAnswer)):
+            model.failure = "inconclusive"
+            model.remedy = "give real inputs: --inputs FILE (docs: Give real inputs)"
+        _away(place, model)
+
+
+def _away(place: Bench, model: ModelMemory) -> None:
+    """Unload what failed; that it stays is told with the failure."""
+    try:
+        place.unload(model.name, processes=len(place.reader.tree()) - 1)
+    except (LoadFailed, ProbeError) as error:
+        model.notes.append(str(error))
 
 
 def _peaks(made: Analysis) -> list[tuple[str, Reading]]:
@@ -137,11 +152,19 @@ def _peaks(made: Analysis) -> list[tuple[str, Reading]]:
     for model in made.models:
         for loaded in model.loads:
             found.append((f"{model.name} idle", loaded.idle))
+            if loaded.loading:
+                found.append((f"{model.name} while it loads", loaded.loading))
             for one in loaded.under_load:
                 batch = f" at batch {one.batch}" if one.batch else " under load"
                 found.append((f"{model.name} ×{loaded.instances}{batch}", one.peak))
+        found += [
+            (f"{model.name}, readings per {growth.per}", growth.most)
+            for growth in model.growths
+            if growth.most
+        ]
     if made.together:
         every = [made.together.idle, *(one.peak for one in made.together.under_load)]
+        every += [made.together.loading] if made.together.loading else []
         found += [("all models together", reading) for reading in every]
     return found
 

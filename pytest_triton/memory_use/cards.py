@@ -16,6 +16,9 @@ MIB = 1 << 20
 _ANSWER = 60.0
 _FIELDS = "index,uuid,name,memory.used,memory.total"
 _FORMAT = "--format=csv,noheader,nounits"
+_LOOK = "look at nvidia-smi; --device cpu measures the host's memory alone"
+#: Seconds for an nvidia-smi that was told to end.
+_END = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,37 +37,62 @@ class Card:
         return f"GPU {self.index} ({self.name})"
 
 
-def parse(text: str) -> list[Card]:
-    """Cards out of CSV lines. ToolError for what is none: MIG, or a driver with an error."""
-    found = []
-    for line in filter(None, map(str.strip, text.splitlines())):
+def rows(text: str) -> list[list[str]]:
+    """The fields of CSV lines that begin with a number; what a driver says beside them is none."""
+    split = ([part.strip() for part in line.split(",")] for line in text.splitlines())
+    return [row for row in split if row[0].isdigit()]
+
+
+def parse(found: list[list[str]]) -> list[Card]:
+    """Cards out of fields. ToolError for one that tells no memory: MIG, or an error of its own."""
+    made = []
+    for row in found:
         try:
-            index, uuid, name, used, total = (part.strip() for part in line.split(","))
-            found.append(Card(int(index), uuid, name, int(used) * MIB, int(total) * MIB))
+            index, uuid, name, used, total = row
+            made.append(Card(int(index), uuid, name, int(used) * MIB, int(total) * MIB))
         except ValueError:
             raise ToolError(
-                f"nvidia-smi does not tell the memory of a card: {line!r}",
-                "look at nvidia-smi; --device cpu measures the host's memory alone",
+                f"nvidia-smi does not tell the memory of a card: {', '.join(row)!r}", _LOOK
             ) from None
-    return found
+    return made
 
 
-def visible(found: list[Card], environment: Mapping[str, str] = os.environ) -> list[Card]:
-    """Those that CUDA_VISIBLE_DEVICES leaves to a server that we start."""
+def visible(
+    found: list[list[str]], environment: Mapping[str, str] = os.environ
+) -> list[list[str]]:  # fmt: skip
+    """Those that CUDA_VISIBLE_DEVICES leaves to a server that we start, by index or UUID.
+
+    As CUDA does it, names from the first on that is no card's do not count.
+    """
     named = environment.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return found
-    wanted = [part.strip() for part in named.split(",") if part.strip()]
-    return [
-        card
-        for card in found
-        if any(str(card.index) == one or card.uuid.startswith(one) for one in wanted)
-    ]
+    kept: list[str] = []
+    for one in map(str.strip, named.split(",")):
+        meant = [row[0] for row in found if one == row[0] or _begins(row, one)]
+        if not meant:
+            break
+        kept += meant[:1]
+    return [row for row in found if row[0] in kept]
+
+
+def _begins(row: list[str], name: str) -> bool:
+    return name.startswith("GPU-") and len(row) > 1 and row[1].startswith(name)
 
 
 def cards() -> list[Card]:
-    """The cards that a server of ours may use. Raises ToolError without nvidia-smi."""
-    return visible(parse(_ask(f"--query-gpu={_FIELDS}")))
+    """The cards that a server of ours may use, one at least. Raises ToolError without any."""
+    text = _ask(f"--query-gpu={_FIELDS}")
+    found = parse(visible(rows(text)))
+    if not found:
+        named = os.environ.get("CUDA_VISIBLE_DEVICES")
+        raise ToolError(
+            f"no card is left to measure: CUDA_VISIBLE_DEVICES is {named!r} and nvidia-smi tells "
+            f"{text.strip()!r}",
+            "name whole cards in CUDA_VISIBLE_DEVICES, by index or GPU-UUID (the memory of a MIG "
+            "slice is not told apart); --device cpu measures the host's memory alone",
+        )
+    return found
 
 
 def by_process() -> dict[int, int]:
@@ -80,15 +108,13 @@ def by_process() -> dict[int, int]:
 def _ask(query: str) -> str:
     try:
         done = subprocess.run(
-            ["nvidia-smi", query, _FORMAT], capture_output=True, text=True, timeout=_ANSWER,
-            check=True,
-        )  # fmt: skip
+            ["nvidia-smi", query, _FORMAT], capture_output=True, text=True, timeout=_ANSWER
+        )
+        if not rows(done.stdout):  # else one card, which may be another's, has an error
+            done.check_returncode()
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or getattr(error, "stdout", None) or error
-        raise ToolError(
-            f"nvidia-smi does not answer: {str(said).strip()}",
-            "look at nvidia-smi; --device cpu measures the host's memory alone",
-        ) from None
+        raise ToolError(f"nvidia-smi does not answer: {str(said).strip()}", _LOOK) from None
     return done.stdout
 
 
@@ -123,15 +149,19 @@ class Watch:
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
-            self._thread.join(5)
-            process.wait()
+            try:
+                process.wait(_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(_END)
+            self._thread.join(_END)
         self._note(cards())
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             try:
-                self._note(visible(parse(line)))
+                self._note(parse([row for row in rows(line) if int(row[0]) in self._latest]))
             except ToolError:  # the last line may be cut off
                 continue
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import count as counter
@@ -44,32 +44,65 @@ class Ran:
 class Driver:
     """Asks one model of a server of ours."""
 
-    def __init__(self, server: Deployment, http: HttpProbe, source: InputSource, name: str) -> None:
+    def __init__(
+        self, server: Deployment, http: HttpProbe, source: InputSource, name: str,
+        tried: dict[int, list[InputCase]] | None = None,
+    ) -> None:  # fmt: skip
+        """``tried``: cases by batch size that the model took, kept from load to load."""
         self._server, self._http, self._source = server, http, source
+        self._tried = {} if tried is None else tried
         self.config = http.model_config(name)
         self.model = ServedModel(name, (), plain_config(self.config))
         self._metadata = http.model_metadata(name)
         self._ids = counter(1)
 
+    @property
+    def instances(self) -> int:
+        """Instances that run, at least 1."""
+        return instance_count(self.model.config)
+
     def cases(self, batch: int) -> list[InputCase]:
         """Different requests of one batch size (0: of a model that does not batch)."""
+        if batch in self._tried:
+            return self._tried[batch]
         return self._source.distinct(
             self.model.name, self._metadata, self.model.config, count=DISTINCT, batch=max(batch, 1)
         )
 
-    def try_inputs(self) -> None:
-        """One answer. Raises NoInputs when inputs that were made up are refused."""
-        case = self.cases(min(1, self.model.max_batch_size))[0]
-        try:
-            self.once(case)
-        except (RequestFailed, MalformedAnswer) as error:
-            if case.provenance != "generated":
-                raise
+    def made_up(self, batch: int) -> bool:
+        """Are inputs of this batch size made up from the metadata alone?"""
+        return any(case.provenance == "generated" for case in self.cases(batch))
+
+    def try_inputs(self, batches: Sequence[int]) -> list[str]:
+        """One answer, and of inputs that were made up one to each: those refused are not sent
+        again. What is told of them; NoInputs when none is taken at any batch size.
+        """
+        if not self.made_up(batches[0]):
+            self.once(self.cases(batches[0])[0])
+            return []
+        notes, refused = [], ""
+        for batch in batches:
+            cases, good = self.cases(batch), []
+            for case in cases:
+                try:
+                    self.once(case)
+                except (RequestFailed, MalformedAnswer) as error:
+                    refused = _line(error)
+                else:
+                    good.append(case)
+            if good:
+                self._tried[batch] = good
+            if len(good) < len(cases):
+                rows = f" of batch {batch}" if batch else ""
+                notes.append(f"refuses {len(cases) - len(good)} of {len(cases)} requests{rows} "
+                             f"that were made up ({refused})")  # fmt: skip
+        if not self._tried:
             raise NoInputs(
-                f"no usable inputs: it refuses those made up from its metadata ({_line(error)})",
+                f"no usable inputs: it refuses those made up from its metadata ({refused})",
                 "give real ones: --inputs FILE (docs: Give real inputs), model_warmup in its "
                 "config.pbtxt, or an export with its side-car",
-            ) from None
+            )
+        return notes
 
     def once(self, case: InputCase) -> None:
         """One request, answered whole. Raises a ProbeError."""
@@ -153,6 +186,15 @@ class Driver:
         elapsed = time.monotonic() - began
         texts = failed.most_common(1)
         return Ran(len(sent), failed.total(), texts[0][0] if texts else "", len(sent) / elapsed)
+
+
+def instance_count(config: Mapping[str, Any]) -> int:
+    """Instances of all groups; one on GPUs has its count on each card that it names."""
+    count = 0
+    for group in config.get("instance_group") or [{}]:
+        cards = len(group.get("gpus") or ()) if group.get("kind") == "KIND_GPU" else 0
+        count += int(group.get("count") or 1) * max(1, cards)
+    return max(1, count)
 
 
 def _line(error: object) -> str:

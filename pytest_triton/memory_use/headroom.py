@@ -13,7 +13,7 @@ from pytest_triton.load.stats import Verdict
 
 #: Share of the memory that has to be left: fragments, neighbours, inputs that nobody tried.
 MINIMUM = 0.10
-#: Share below which nothing more is sent to a model that grows.
+#: Share below which nothing more is sent to a model; less where less has to be left.
 SAFE = 0.15
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -50,15 +50,37 @@ class Headroom:
 class NoRoom(SubjectFault):
     """A model has grown so far that going on could end other programs of this machine."""
 
+    verdict: Verdict = "fail"
+    remedy = "ask it by hand: pytest-triton serve shows its log"
 
-def require_room(held: int) -> None:
-    """Raise NoRoom when a server that holds so many bytes leaves too little of the host."""
+
+class OthersUse(NoRoom):
+    """Other programs have taken so much that going on could end one of them."""
+
+    verdict: Verdict = "inconclusive"
+    remedy = "measure again when other programs use less of the host's memory"
+
+
+def require_room(held: int, grown: int, minimum: float) -> None:
+    """Stop before the host's memory is gone.
+
+    ``held``: bytes of the server; ``grown``: of them, what came since this model was first
+    read; ``minimum``: the share that has to be left. Raises NoRoom where the server's own
+    growth is the cause, and OthersUse where others are.
+    """
     total, _ = memory_limit()
-    left = min(total - held, psutil.virtual_memory().available)
-    if left < SAFE * total:
+    least = min(SAFE, minimum) * total
+    free = psutil.virtual_memory().available
+    left = min(total - held, free)
+    if left >= least:
+        return
+    if total - held < least or (grown > 0 and free + grown >= least):
         raise NoRoom(
             f"stopped: it has grown until {left / total:.0%} of the host's memory was left"
         )
+    raise OthersUse(
+        f"stopped: other programs use the host's memory, {left / total:.0%} of it was left"
+    )
 
 
 def memory_limit(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pytest_triton.memory_use.driving import Driver
-from pytest_triton.memory_use.headroom import require_room
+from pytest_triton.memory_use.driving import Driver, instance_count
+from pytest_triton.memory_use.headroom import NoRoom, require_room
 from pytest_triton.memory_use.measured import Loaded, ModelMemory, UnderLoad, mib
 from pytest_triton.memory_use.sampling import Sampler
-from pytest_triton.memory_use.serving import Bench, LoadFailed, with_instances
+from pytest_triton.memory_use.serving import ASK, Bench, LoadFailed, with_instances
 from pytest_triton.memory_use.wanted import Wanted
+from pytest_triton.probe.types import ProbeError
 from pytest_triton.served_model import ServedModel
 
 Progress = Callable[[str], None]
@@ -24,17 +25,20 @@ def one_load(
         served = place.served[model.name].model
         if served.is_ensemble:
             model.notes.append("an ensemble has no instances of its own: as configured only")
-        if served.is_ensemble or instances == served.instances:
             return True
         config = with_instances(place.served[model.name].config, instances)
+        if instance_count(config) == place.served[model.name].instances:
+            return True
     before = place.reader.settled()
     try:
-        driver = place.load(model.name, config)
+        with Sampler(place.reader) as sampler:
+            driver = place.load(model.name, config)
     except LoadFailed as error:
         model.failed = f"with {instances} instances, {error}" if instances else str(error)
         model.remedy = error.remedy
         return False
-    loaded = Loaded(driver.model.instances, bool(instances), before, place.reader.settled())
+    loaded = Loaded(driver.instances, bool(instances), before, place.reader.settled())
+    loaded.loading = sampler.peak
     model.loads.append(loaded)
     loaded.gpu_by_process = place.gpu_by_process()
     loaded.gpu_metric = place.gpu_metric()
@@ -47,7 +51,8 @@ def one_load(
         rows = f", batch {batch}" if batch else ""
         say(f"measuring {model.name}, instances {loaded.instances}{rows}")
         loaded.under_load.append(_under_load(place, driver, batch, wanted.seconds))
-        require_room(loaded.under_load[-1].peak.host)
+        peak = loaded.under_load[-1].peak.host
+        require_room(peak, peak - loaded.idle.host, wanted.minimum)
     loaded.unloaded = place.unload(model.name, processes=before.processes)
     return True
 
@@ -69,37 +74,58 @@ def batch_sizes(model: ServedModel, wanted: Sequence[int]) -> tuple[list[int], l
 
 def _under_load(place: Bench, driver: Driver, batch: int, seconds: float) -> UnderLoad:
     """As many requests in flight as there are instances: each execution is of this batch."""
-    instances = driver.model.instances
+    instances = driver.instances
     with Sampler(place.reader) as sampler:
         ran = driver.run(batch, concurrency=instances, seconds=seconds)
     return UnderLoad(
         driver.model.name, batch, instances, ran.requests, ran.errors, ran.error, ran.rps,
-        sampler.peak, place.reader.settled(), sampler.samples,
+        sampler.peak, place.reader.settled(), sampler.samples, driver.made_up(batch),
     )  # fmt: skip
 
 
 def together(
     place: Bench, models: Mapping[str, ModelMemory], wanted: Wanted, say: Progress
 ) -> Loaded | None:  # fmt: skip
-    """All models loaded at once, each under its largest batch in turn; None: they do not load."""
+    """All models loaded at once, each under its largest batch in turn; None: they do not load.
+
+    A model that cannot be asked beside the others is named, and the others are asked.
+    """
     say(f"measuring all {len(models)} models, loaded together")
     before = place.reader.settled()
     drivers: list[Driver] = []
     try:
-        for name, model in models.items():
-            try:
-                drivers.append(place.load(name))
-            except LoadFailed as error:
-                model.failed = f"beside {len(drivers)} other models, {error}"
-                model.remedy = error.remedy
+        with Sampler(place.reader) as sampler:
+            for name, model in models.items():
+                try:
+                    drivers.append(place.load(name))
+                except LoadFailed as error:
+                    model.failed = f"beside {len(drivers)} other models, {error}"
+                    model.remedy = error.remedy
         if len(drivers) < len(models):
             return None
-        instances = sum(driver.model.instances for driver in drivers)
-        loaded = Loaded(instances, False, before, place.reader.settled())
+        instances = sum(driver.instances for driver in drivers)
+        loaded = Loaded(instances, False, before, place.reader.settled(), loading=sampler.peak)
         for driver in drivers:
-            batch = models[driver.model.name].loads[0].under_load[-1].batch
-            loaded.under_load.append(_under_load(place, driver, batch, wanted.seconds))
+            model = models[driver.model.name]
+            measured = model.loads[0].under_load
+            batch = [one for one in measured if not one.errors or one is measured[0]][-1].batch
+            try:
+                loaded.under_load.append(_under_load(place, driver, batch, wanted.seconds))
+                peak = loaded.under_load[-1].peak.host
+                require_room(peak, peak - loaded.idle.host, wanted.minimum)
+            except NoRoom as error:
+                model.failed = f"beside {len(drivers) - 1} other models, {error}"
+                model.remedy, model.failure = error.remedy, error.verdict
+                break
+            except ProbeError as error:
+                model.failed = f"beside {len(drivers) - 1} other models, {error}"
+                model.remedy = ASK
     finally:
-        left = place.unload(*models, processes=before.processes)
+        left = None
+        try:
+            left = place.unload(*models, processes=before.processes)
+        except (LoadFailed, ProbeError) as error:
+            for model in models.values():
+                model.notes.append(f"loaded together with the others: {error}")
     loaded.unloaded = left
     return loaded

@@ -31,6 +31,8 @@ class UnderLoad:
     peak: Reading
     after: Reading
     samples: Samples
+    #: The inputs are made up from the metadata: errors may be theirs.
+    made_up: bool = False
 
 
 @dataclass(slots=True)
@@ -48,11 +50,15 @@ class Loaded:
     gpu_by_process: dict[str, int] | None = None
     #: nv_gpu_memory_used_bytes of each card while idle; empty without a GPU.
     gpu_metric: tuple[int, ...] = ()
+    #: The most that was seen while it was loaded, up to the idle reading.
+    loading: Reading | None = None
 
     @property
     def peak(self) -> int:
         """The most host memory over what there was before the load."""
-        return max([self.idle.host, *(one.peak.host for one in self.under_load)]) - self.before.host
+        seen = [self.idle, *(one.peak for one in self.under_load)]
+        seen += [self.loading] if self.loading else []
+        return max(reading.host for reading in seen) - self.before.host
 
 
 @dataclass(slots=True)
@@ -69,6 +75,8 @@ class Growth:
     warmup: int
     limit: float
     look: Look
+    #: The most of these readings, and of those discarded.
+    most: Reading | None = None
 
 
 @dataclass(slots=True)
@@ -160,7 +168,7 @@ def slope_told(growth: Growth) -> str:
     low, high = (mib(end) if math.isfinite(end) else "unknown" for end in (trend.low, trend.high))
     return (
         f"{mib(trend.slope)} MiB per {growth.per} [{low}, {high}], limit {mib(growth.limit)}, "
-        f"{trend.points} readings"
+        f"{trend.points} readings" + (f"; {growth.look.advice}" if growth.look.advice else "")
     )
 
 
@@ -173,7 +181,9 @@ def model_checks(model: ModelMemory) -> list[Check]:
         for one in loaded.under_load:
             if one.errors:
                 told = f"{one.errors} of {one.requests} requests of batch {one.batch} failed: "
-                found.append(Check(model.name, "answers", "fail", told + one.error))
+                told += one.error + (" (the inputs are made up)" if one.made_up else "")
+                meant: Verdict = "inconclusive" if one.made_up else "fail"
+                found.append(Check(model.name, "answers", meant, told))
     for growth in model.growths:
         what = f"{growth.memory} growth per {growth.per}"
         found.append(Check(model.name, what, growth.look.verdict, slope_told(growth)))

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_triton.memory import no_longer_falling, process_tree, proportional
@@ -45,6 +46,12 @@ class Reading:
     def cards(self) -> int:
         """Of all cards together."""
         return sum(self.gpu)
+
+
+def highest(readings: Sequence[Reading]) -> Reading:
+    """The reading with the most host memory, and each card's own most."""
+    most = max(readings, key=lambda reading: reading.host)
+    return replace(most, gpu=tuple(map(max, zip(*(each.gpu for each in readings), strict=True))))
 
 
 class Reader:
@@ -103,7 +110,9 @@ class Reader:
             others = _mapped(_processes()) - taken
             self._known |= new.keys() & others
             taken |= others
-        return sum(size for name, size in new.items() if name not in taken)
+        # One that was unmapped and removed meanwhile is nobody's.
+        left = _files().keys() - taken
+        return sum(size for name, size in new.items() if name in left)
 
 
 def _files() -> dict[str, int]:

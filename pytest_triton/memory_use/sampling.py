@@ -42,16 +42,20 @@ class Sampler:
         self._reader, self._interval = reader, interval_s
         self._stop = threading.Event()
         self._stack = ExitStack()
+        self._watch: Watch | None = None
         self._highest: Reading | None = None
         self._failed: BaseException | None = None
         self.samples = Samples()
 
     def __enter__(self) -> Sampler:
-        self._watch = self._stack.enter_context(Watch(self._interval)) if self._reader.gpu else None
-        self._began = time.monotonic()
-        self._read()
-        self._thread = threading.Thread(target=self._follow, name="memory", daemon=True)
-        self._thread.start()
+        with ExitStack() as stack:  # what was started ends, also where the first reading fails
+            if self._reader.gpu:
+                self._watch = stack.enter_context(Watch(self._interval))
+            self._began = time.monotonic()
+            self._read()
+            self._thread = threading.Thread(target=self._follow, name="memory", daemon=True)
+            self._thread.start()
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(

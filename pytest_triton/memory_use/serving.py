@@ -22,10 +22,12 @@ from pytest_triton.memory_use.reading import Reader, Reading
 from pytest_triton.memory_use.wanted import Wanted
 from pytest_triton.monitor.metrics import scrape
 from pytest_triton.probe.http import HttpProbe, wait_until
-from pytest_triton.probe.inputs import InputSource
+from pytest_triton.probe.inputs import InputCase, InputSource
 from pytest_triton.probe.types import ConnectionFailed, ProbeError
 from pytest_triton.telling import UNLOAD_TIMEOUT, states
 
+#: What helps where an answer of a loaded model is no good one.
+ASK = "ask it by hand: pytest-triton serve shows its log"
 #: Seconds for a load: weights of many GB come from a disk.
 LOADING = 600.0
 #: Seconds for the server's own telemetry of a card to be younger than what it is compared with.
@@ -45,6 +47,10 @@ class LoadFailed(SubjectFault):
         self.remedy = remedy
 
 
+class UnloadFailed(LoadFailed):
+    """A model that is still there long after its unload."""
+
+
 @dataclass(slots=True)
 class Bench:
     """One server, its reader, and what is sent to its models."""
@@ -55,12 +61,15 @@ class Bench:
     source: InputSource
     #: Models as they are configured, once they were loaded.
     served: dict[str, Driver] = field(default_factory=dict)
+    #: Requests that each model took, by its name and by batch size.
+    tried: dict[str, dict[int, list[InputCase]]] = field(default_factory=dict)
 
     def load(self, name: str, config: Mapping[str, Any] | None = None) -> Driver:
         """A loaded model. Raises LoadFailed, and ToolError when the server has ended."""
         try:
             self.http.load(name, config=config, timeout=LOADING)
-            driver = Driver(self.server, self.http, self.source, name)
+            tried = self.tried.setdefault(name, {})
+            driver = Driver(self.server, self.http, self.source, name, tried)
         except ConnectionFailed as error:
             raise self._ended(name, error) from None
         except ProbeError as error:
@@ -83,12 +92,18 @@ class Bench:
     def unload(self, *names: str, processes: int) -> Reading:
         """What is held once the models are gone, with those that they consist of.
 
-        ``processes``: so many there were beside tritonserver before they were loaded.
+        ``processes``: so many there were beside tritonserver before they were loaded. Raises
+        UnloadFailed for a model that stays, and ToolError when the server has ended.
         """
         try:
             for name in names:
                 self.http.unload(name, dependents=True)
-            wait_until(lambda: self._gone(names), timeout=UNLOAD_TIMEOUT)
+            if not wait_until(lambda: self._gone(names), timeout=UNLOAD_TIMEOUT):
+                told = {name: states(self.http, name) for name in names}  # or it has ended
+                raise UnloadFailed(
+                    f"it is not unloaded after {UNLOAD_TIMEOUT:.0f} s: {told}",
+                    "look whether finalize() of the model ends: pytest-triton serve shows its log",
+                )
         except ConnectionFailed as error:
             raise self._ended(names[0], error) from None
         return self.reader.unloaded(processes)
@@ -153,6 +168,8 @@ def bench(
         repository, models=(), device=wanted.device, release=wanted.release,
         python=wanted.server_python,
         auto_complete=False if screened.complete else None,
+        # As nvidia-smi numbers the cards.
+        environment={"CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
         # A card is asked right after something happened: the server's own look must not be old.
         server_args=("--metrics-interval-ms=250",),
     )  # fmt: skip

@@ -18,8 +18,11 @@ from pytest_triton.load.stats import Verdict
 
 #: Fewest readings that have an interval with bounds at the error of one look.
 FEWEST = 6
+#: Fewest readings at either end that a step from the one to the other is told by.
+_END = 3
 #: The chance of a wrong verdict by noise, and the looks that share it.
 ERROR, LOOKS = 0.01, 2
+_MORE = "more --cycles would tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Look:
     trend: Trend
     begin: int
     final: bool
+    #: What would tell more.
+    advice: str = ""
 
 
 def theil_sen(x: Sequence[float], y: Sequence[float], *, error: float = ERROR / LOOKS) -> Trend:
@@ -95,15 +100,35 @@ def verdict(trend: Trend, limit: float) -> Verdict:
 
 
 def look(x: Sequence[float], y: Sequence[float], limit: float, count: int) -> Look:
-    """Judge ``count`` readings, or twice as many where the first ``count`` did not pass.
+    """Judge ``count`` readings, or all where there are twice as many.
 
     A leak goes on, a warm-up ends: what grew in the first half is judged by the second half
-    alone. What could not be told is judged by all of them.
+    alone, and nothing fails whose last half keeps the limit. What could not be told, or is
+    there only because another series was not settled, is judged by all of them. Steps that
+    are rare are no part of a median slope: what passes must keep the limit from end to end too.
     """
     first = theil_sen(x[:count], y[:count])
     found = verdict(first, limit)
-    if found == "pass" or len(x) < 2 * count:
-        return Look(found, first, 0, found == "pass")
+    if len(x) < 2 * count:
+        if found == "pass" and ends(x, y) > limit:
+            found = "inconclusive"
+        return Look(found, first, 0, found == "pass", _MORE if found == "inconclusive" else "")
     begin = count if found == "fail" else 0
     trend = theil_sen(x[begin:], y[begin:])
-    return Look(verdict(trend, limit), trend, begin, True)
+    found, advice = verdict(trend, limit), ""
+    half = begin + (len(x) - begin) // 2
+    if found == "pass" and ends(x[begin:], y[begin:]) > limit:
+        found, advice = "inconclusive", "it grows in steps: more --cycles would tell"
+    elif found == "fail" and theil_sen(x[half:], y[half:]).slope <= limit:
+        found, advice = "inconclusive", "it grew and stopped: more --warmup would tell"
+    elif found == "inconclusive":
+        advice = _MORE
+    return Look(found, trend, begin, True, advice)
+
+
+def ends(x: Sequence[float], y: Sequence[float]) -> float:
+    """The rise from the median of the first third to that of the last, for one of x."""
+    size = max(_END, len(x) // 3)
+    if len(x) < 2 * size:
+        return 0.0  # their slope has no bounds either
+    return (median(y[-size:]) - median(y[:size])) / (median(x[-size:]) - median(x[:size]))
