@@ -30,6 +30,8 @@ from pytest_triton.telling import UNLOAD_TIMEOUT, states
 ASK = "ask it by hand: pytest-triton serve shows its log"
 #: Seconds for a load: weights of many GB come from a disk.
 LOADING = 600.0
+#: Seconds for an unload, which waits for finalize() and for requests.
+UNLOADING = 3 * UNLOAD_TIMEOUT
 #: Seconds for the server's own telemetry of a card to be younger than what it is compared with.
 _TELEMETRY = 1.0
 _LOAD = re.compile(r"^load failed for model '[^']*': (?:version \d+ is at UNAVAILABLE state: )?")
@@ -98,10 +100,10 @@ class Bench:
         try:
             for name in names:
                 self.http.unload(name, dependents=True)
-            if not wait_until(lambda: self._gone(names), timeout=UNLOAD_TIMEOUT):
+            if not wait_until(lambda: self._gone(names), timeout=UNLOADING):
                 told = {name: states(self.http, name) for name in names}  # or it has ended
                 raise UnloadFailed(
-                    f"it is not unloaded after {UNLOAD_TIMEOUT:.0f} s: {told}",
+                    f"it is not unloaded after {UNLOADING:.0f} s: {told}",
                     "look whether finalize() of the model ends: pytest-triton serve shows its log",
                 )
         except ConnectionFailed as error:

@@ -27,8 +27,8 @@ class TritonPythonModel:
             answers.append(pb_utils.InferenceResponse([pb_utils.Tensor("OUT", given * 2)]))
         return answers
 """
-#: What is kept: 4 MiB of each request, in the model's process.
-EACH_REQUEST = "self.kept.append(np.ones(4 << 20, np.uint8))"
+#: What is kept: 1 MiB of each request of more than one row, in the model's process.
+EACH_BATCH = "self.kept += [np.ones(1 << 20, np.uint8)] if len(given) > 1 else []"
 #: A process with 4 MiB for each load, which outlives the model's own.
 EACH_LOAD = (
     "__import__('subprocess').Popen(['python3', '-S', '-c', "

@@ -91,16 +91,47 @@ def test_a_leak_goes_on() -> None:
     assert found.trend.slope == pytest.approx(4.0)
 
 
-def test_what_passed_is_not_judged_again() -> None:
+def test_what_passed_is_judged_by_all_that_was_read() -> None:
     y = [0.0] * COUNT + [9.0 * n for n in range(COUNT)]
-    assert look(X, y, 1.0, COUNT).verdict == "pass"
+    assert look(X[:COUNT], y[:COUNT], 1.0, COUNT).verdict == "pass"
+    found = look(X, y, 1.0, COUNT)
+    assert (found.verdict, found.trend.points) == ("inconclusive", 2 * COUNT)
 
 
-def test_noise_is_judged_by_all_readings() -> None:
-    y = [(-1) ** n * 6.0 for n in range(2 * COUNT)]
-    first = look(X[:COUNT], y[:COUNT], 1.0, COUNT)
-    assert (first.verdict, first.final) == ("inconclusive", False)
-    assert look(X, y, 1.0, COUNT).trend.points == 2 * COUNT
+@pytest.mark.parametrize("first", [3, 17])
+def test_rare_steps_do_not_pass(first: int) -> None:
+    """40 MiB that stay after every twentieth cycle: the interval of the slope keeps the limit."""
+    y = [40.0 * ((n + first) // 20) for n in range(2 * COUNT)]
+    found = look(X, y, 1.0, COUNT)
+    assert verdict(found.trend, 1.0) == "pass"
+    assert found.verdict == "inconclusive"
+    assert "in steps: more --cycles" in found.advice
+
+
+def test_a_step_in_the_first_look_asks_for_more() -> None:
+    y = [40.0 * ((n + 17) // 20) for n in range(2 * COUNT)]
+    found = look(X, y, 1.0, 2 * COUNT)
+    assert verdict(found.trend, 1.0) == "pass"
+    assert (found.verdict, found.final) == ("inconclusive", False)
+
+
+@pytest.mark.parametrize("end", range(9, 15))
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+def test_a_warm_up_that_ends_late_does_not_fail(end: int, spread: float) -> None:
+    chance = random.Random(end)
+    y = [3.0 * min(n, end) + chance.gauss(0, spread) for n in range(2 * COUNT)]
+    assert look(X, y, 1.0, COUNT).verdict != "fail"
+
+
+@pytest.mark.parametrize(("begin", "end"), [(4, 12), (5, 13), (6, 13)])
+def test_a_warm_up_between_two_looks_is_told(begin: int, end: int) -> None:
+    """Not told by the first look; then the slope of all is beyond the limit, yet it has ended."""
+    y = [6.0 * max(0, min(n, end) - begin) for n in range(2 * COUNT)]
+    assert look(X[:COUNT], y[:COUNT], 1.0, COUNT).verdict == "inconclusive"
+    found = look(X, y, 1.0, COUNT)
+    assert verdict(found.trend, 1.0) == "fail"
+    assert found.verdict == "inconclusive"
+    assert "more --warmup" in found.advice
 
 
 def _noise(slope: float, spread: float, *, depends: float = 0.0, spikes: float = 0.0) -> Series:

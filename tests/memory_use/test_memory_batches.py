@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_triton.launch.regions import mixes_up
+from pytest_triton.memory_use.driving import instance_count
 from pytest_triton.memory_use.loading import batch_sizes
 from pytest_triton.memory_use.serving import with_instances
 from pytest_triton.served_model import ServedModel
@@ -41,6 +42,19 @@ def test_instances() -> None:
     }  # fmt: skip
     assert with_instances({"name": "m"}, 2)["instance_group"] == [{"count": 2}]
     assert groups[0]["count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("groups", "count"),
+    [
+        ([], 1),
+        ([{"kind": "KIND_CPU", "count": 2}], 2),
+        ([{"kind": "KIND_GPU", "count": 2, "gpus": [0, 1]}], 4),
+        ([{"kind": "KIND_GPU", "count": 2}, {"kind": "KIND_CPU", "gpus": []}], 3),
+    ],
+)
+def test_instances_on_each_card(groups: list[dict[str, Any]], count: int) -> None:
+    assert instance_count({"instance_group": groups}) == count
 
 
 def test_old_servers_mix_up_regions(tmp_path: Path) -> None:

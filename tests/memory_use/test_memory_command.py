@@ -36,15 +36,16 @@ class Done:
 
     def verdict(self, name: str, per: str) -> tuple[str, float]:
         """Of growth on the host, with the slope in MiB."""
-        (growth,) = (g for g in self.model(name)["growths"] if g["per"] == per)
-        return growth["look"]["verdict"], growth["look"]["trend"]["slope"] / MIB
+        found = [g for g in self.model(name)["growths"] if g["per"] == per]
+        assert len(found) == 1, self.out
+        return found[0]["look"]["verdict"], found[0]["look"]["trend"]["slope"] / MIB
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("leaky")
     leaky_models.write(place, "healthy")
-    leaky_models.write(place, "keeps_requests", execute=leaky_models.EACH_REQUEST)
+    leaky_models.write(place, "keeps_requests", execute=leaky_models.EACH_BATCH)
     leaky_models.write(place, "keeps_loads", initialize=leaky_models.EACH_LOAD)
     leaky_models.write(place, "refuses", execute=leaky_models.REFUSES)
     leaky_models.write(place, "broken", module="import no_such_module")
@@ -54,8 +55,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 #: Arguments of the runs, which mostly wait for unloads and so run side by side.
 RUNS = {
     "healthy": ["--batch", "1,8", "--models", "heal*", "--models", "refuses", "--instances", "1,2",
-                "--inputs", "{inputs}"],
-    "requests": ["--batch", "4", "--models", "keeps_requests", "--models", "refuses",
+                "--inputs", "{inputs}", "--cycles", "10"],
+    "requests": ["--batch", "1,4", "--models", "keeps_requests", "--models", "refuses",
                  "--models", "broken"],
     "loads": ["--batch", "1", "--models", "keeps_loads", "--headroom", "100"],
 }  # fmt: skip
@@ -82,7 +83,13 @@ def runs(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         return Done(process.returncode, out, err, made, html)
 
     started = {name: start(name) for name in RUNS}
-    return {name: end(name, process) for name, process in started.items()}
+    try:
+        return {name: end(name, process) for name, process in started.items()}
+    finally:
+        for process in started.values():
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
 
 @pytest.fixture
@@ -119,7 +126,9 @@ def test_each_load_is_measured(healthy: Done) -> None:
             assert under["requests"] > 0
             assert under["errors"] == 0
             assert len(under["samples"]["host"]) >= 3
-            assert max(under["samples"]["host"]) == _host(under["peak"]) >= _host(load["idle"])
+            assert max(under["samples"]["host"]) == _host(under["peak"])
+            assert _host(under["peak"]) >= _host(load["idle"]) - MIB
+        assert _host(load["loading"]) > _host(load["before"]) + MIB
         assert _host(load["unloaded"]) - _host(load["before"]) < 2 * MIB
     assert "takes up to 4 rows: 4 is measured for 8" in healthy.out
 
@@ -128,7 +137,7 @@ def test_a_model_that_keeps_requests(leaks: Done) -> None:
     assert leaks.status == 1
     verdict, slope = leaks.verdict("keeps_requests", "1000 requests")
     assert verdict == "fail"
-    assert slope == pytest.approx(4000, rel=0.05)  # 4 MiB of each request
+    assert slope == pytest.approx(500, rel=0.05)  # 1 MiB of each request of the larger batch
     assert leaks.verdict("keeps_requests", "cycle")[0] == "pass"  # its process gives it back
 
 
@@ -180,6 +189,8 @@ def test_models_together(healthy: Done) -> None:
         (["{}", "--models", "nothing*"], "no model of .* is named like nothing\\*"),
         (["{}", "--batch", "0"], "is not like 1,8,32"),
         (["{}", "--cycles", "3"], "3 is not in the range"),
+        (["{}", "--headroom", "nan"], "is no finite number"),
+        (["{}", "--per-cycle", "inf"], "is no finite number"),
     ],
 )
 def test_misuse(repository: Path, arguments: list[str], told: str) -> None:

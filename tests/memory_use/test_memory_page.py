@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_triton.memory_use.analysing import _peaks
 from pytest_triton.memory_use.headroom import Headroom
 from pytest_triton.memory_use.measured import (
     MIB,
@@ -105,6 +106,34 @@ def test_requests_that_fail_fail() -> None:
     made.models[0].loads[0].under_load[1] = _under_load(8, 1, 1, errors=3, error="out of memory")
     assert made.verdict == "fail"
     assert "3 of 10 requests of batch 8 failed: out of memory" in "\n".join(table(made))
+
+
+def test_made_up_requests_that_fail_fail_nothing() -> None:
+    made = _made(_growth(0.1))
+    failed = _under_load(8, 100, 1, errors=3, error="index out of range")
+    failed.made_up = True
+    made.models[0].loads[0].under_load[1] = failed
+    assert made.verdict == "inconclusive"
+    assert "index out of range (the inputs are made up)" in "\n".join(table(made))
+
+
+def test_every_reading_may_be_the_peak() -> None:
+    made = _made(_growth(0.1))
+    made.models[0].growths[0].most = _reading(170, 1500)
+    made.models[0].loads[0].loading = _reading(220, 1)
+    made.together = Loaded(1, False, _reading(1), _reading(2), loading=_reading(210, 2))
+    peaks = {when: reading.host // MIB for when, reading in _peaks(made)}
+    assert peaks["<b>ert while it loads"] == 220
+    assert peaks["<b>ert, readings per cycle"] == 170
+    assert peaks["all models together"] == 210
+    assert made.models[0].loads[0].peak == 120 * MIB
+
+
+def test_advice_is_told() -> None:
+    x, y = [float(n) for n in range(20)], [40 * MIB * ((n + 17) // 20) for n in range(20)]
+    made = _made(Growth("host", "cycle", x, y, 2, MIB, look(x, [float(v) for v in y], MIB, 10)))
+    assert made.verdict == "inconclusive"
+    assert "; it grows in steps: more --cycles would tell" in "\n".join(table(made))
 
 
 def test_too_little_left_fails() -> None:

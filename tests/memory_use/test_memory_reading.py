@@ -9,12 +9,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from pytest_triton.memory_use import headroom
-from pytest_triton.memory_use.headroom import Headroom, NoRoom, memory_limit, require_room
-from pytest_triton.memory_use.reading import SHM, Reader
+from pytest_triton.memory_use import headroom, reading, sampling
+from pytest_triton.memory_use.headroom import (
+    Headroom,
+    NoRoom,
+    OthersUse,
+    memory_limit,
+    require_room,
+)
+from pytest_triton.memory_use.reading import SHM, Reader, Reading, highest
 from pytest_triton.memory_use.sampling import Sampler
 
 MIB = 1 << 20
@@ -63,9 +70,13 @@ def child() -> Iterator[Child]:
 
 
 @pytest.fixture
-def shm() -> Iterator[str]:
-    """A beginning of names in /dev/shm; what has it is removed."""
+def shm(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A beginning of names in /dev/shm, where no others are seen; what has it is removed."""
     name = f"pytest_triton_test_{os.getpid()}_"
+    files = reading._files
+    monkeypatch.setattr(
+        reading, "_files", lambda: {n: size for n, size in files().items() if n.startswith(name)}
+    )
     yield f"{SHM}/{name}"
     for path in SHM.glob(f"{name}*"):
         path.unlink()
@@ -120,6 +131,46 @@ def test_what_was_there_is_not_the_servers(child: Child, shm: str) -> None:
     assert Reader(child.process.pid, gpu=False).now().shared == 0
 
 
+def test_what_is_removed_meanwhile_is_nobodys(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[dict[str, int]] = [{}, {"a": 5 * MIB, "left": MIB}, {"left": MIB}]
+    monkeypatch.setattr(reading, "_files", lambda: listed.pop(0))
+    reader = Reader(child.process.pid, gpu=False)
+    assert reader._left((child.process.pid,)) == MIB
+
+
+def test_the_most_of_many() -> None:
+    made = [Reading(1, 0, 0, 0, (5, 1)), Reading(3, 0, 0, 0, (2, 2)), Reading(2, 0, 0, 0, (1, 9))]
+    assert highest(made) == Reading(3, 0, 0, 0, (5, 9))
+    assert highest([Reading(1, 0, 0, 0)]).gpu == ()
+
+
+def test_a_first_reading_that_fails_ends_what_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Watched:
+        used = ()
+
+        def __init__(self, interval_s: float) -> None:
+            done.append("made")
+
+        def __enter__(self) -> Watched:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            done.append("ended")
+
+    def now(used: object) -> Reading:
+        raise OSError("gone")
+
+    monkeypatch.setattr(sampling, "Watch", Watched)
+    fake: Any = SimpleNamespace(gpu=True, now=now)
+    with pytest.raises(OSError, match="gone"), Sampler(fake):
+        pass
+    assert done == ["made", "ended"]
+
+
 def test_a_peak_between_two_readings_at_rest(child: Child) -> None:
     reader = Reader(child.process.pid, gpu=False)
     before = reader.settled()
@@ -159,11 +210,35 @@ def test_the_limit_of_the_host(tmp_path: Path) -> None:
     assert memory_limit(root, groups) == (256 * MIB, "the control group")
 
 
-def test_a_model_that_grows_is_stopped_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def _host(monkeypatch: pytest.MonkeyPatch, available: int) -> None:
+    """1000 MiB, of which so many are free."""
     monkeypatch.setattr(headroom, "memory_limit", lambda: (1000 * MIB, "the control group"))
-    monkeypatch.setattr(
-        headroom.psutil, "virtual_memory", lambda: SimpleNamespace(available=800 * MIB)
-    )
-    require_room(800 * MIB)
-    with pytest.raises(NoRoom, match="14% of the host's memory was left"):
-        require_room(860 * MIB)
+    free = SimpleNamespace(available=available * MIB)
+    monkeypatch.setattr(headroom.psutil, "virtual_memory", lambda: free)
+
+
+def test_a_model_that_grows_is_stopped_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    _host(monkeypatch, 800)
+    require_room(800 * MIB, 700 * MIB, 0.2)
+    with pytest.raises(NoRoom, match="it has grown until 14% of the host's memory was left") as e:
+        require_room(860 * MIB, 700 * MIB, 0.2)
+    assert e.value.verdict == "fail"
+
+
+def test_what_others_take_is_not_the_models_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    _host(monkeypatch, 80)
+    with pytest.raises(OthersUse, match="other programs use the host's memory, 8%") as error:
+        require_room(100 * MIB, 5 * MIB, 0.1)
+    assert error.value.verdict == "inconclusive"
+    with pytest.raises(NoRoom) as own:  # without its growth there were enough
+        require_room(100 * MIB, 60 * MIB, 0.1)
+    assert not isinstance(own.value, OthersUse)
+
+
+def test_nothing_is_stopped_that_leaves_what_has_to_be_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _host(monkeypatch, 120)
+    require_room(880 * MIB, 700 * MIB, 0.1)
+    with pytest.raises(NoRoom):
+        require_room(880 * MIB, 700 * MIB, 0.5)
