@@ -15,7 +15,7 @@ _TONES = {"faster": "good", "slower": "bad"}
 
 def page(made: Mapping[str, Any]) -> str:
     """One self-contained HTML page."""
-    from pytest_triton.ablating.table import by_chance, number, percent
+    from pytest_triton.ablating.table import certainty, number, percent
     from pytest_triton.load.paired import told
 
     loads = list(dict.fromkeys(
@@ -23,7 +23,7 @@ def page(made: Mapping[str, Any]) -> str:
     ))  # fmt: skip
     text: str = environment().get_template("ablation.html").render(
         made=made, loads=[(load, pictures(made, load)) for load in loads], told=told,
-        number=number, percent=percent, chance=by_chance(made), tone=tone,
+        number=number, percent=percent, certainty=certainty(made), tone=tone,
         changed=changed, base=made["arms"][0],
     )  # fmt: skip
     return text
@@ -50,7 +50,7 @@ def pictures(made: Mapping[str, Any], load: Sequence[int]) -> list[Forest]:
 
 def _tone(arm: Mapping[str, Any], word: str) -> str:
     """Nothing is painted as a gain that answers wrongly."""
-    wrong = arm["verdict"].startswith("wrong")
+    wrong = arm["verdict"].startswith(("wrong", "refused"))
     return "bad" if wrong else "dim" if arm["name"] == "control" else _TONES.get(word, "dim")
 
 
@@ -60,7 +60,11 @@ def tone(verdict: str) -> str:
         return "tr-good"
     if verdict.startswith(("wrong", "slower")):
         return "tr-bad"
-    return "tr-warn" if verdict.startswith(("refused", "faster", "too noisy")) else "tr-dim"
+    return (
+        "tr-warn"
+        if verdict.startswith(("refused", "faster", "too noisy", "no control", "not measured"))
+        else "tr-dim"
+    )
 
 
 def changed(arm: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:

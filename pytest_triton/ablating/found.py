@@ -20,14 +20,17 @@ class Row:
     arm: Side
     throughput: float
     throughput_interval: tuple[float, float]
-    throughput_word: str
     latency: float
     latency_interval: tuple[float, float]
-    latency_word: str
     throughput_pairs: tuple[float, ...]
     latency_pairs: tuple[float, ...]
     #: Cores that others used meanwhile.
     foreign_cpu: float
+    #: The words, and the intervals that they follow from (at ``Ablation.confidence``).
+    throughput_word: str = ""
+    throughput_judged: tuple[float, float] = (0.0, math.inf)
+    latency_word: str = ""
+    latency_judged: tuple[float, float] = (0.0, math.inf)
 
 
 @dataclass(slots=True)
@@ -38,8 +41,10 @@ class Result:
     title: str
     #: Of the model file.
     bytes: int = 0
-    #: Why it could not be made, loaded or asked; nothing is measured then.
+    #: Why it could not be made, loaded or asked, or answers wrongly under load.
     refused: str = ""
+    #: Why it, or a part of it, was not measured, through no fault of its own.
+    unmeasured: str = ""
     #: Seconds from the order to load it until it was READY, warm-up included; once.
     load_s: float = 0.0
     #: What the server's log says is set for it.
@@ -66,6 +71,10 @@ class Ablation:
     arms: list[Result] = field(default_factory=list)
     #: What the control and the cores of others say against the machine; empty: nothing.
     noise: str = ""
+    #: Of the interval behind each word: 5 % of chance for all of them together.
+    confidence: float = 0.95
+    #: How the server ended before everything was measured; empty: it did not.
+    ended: str = ""
 
     @property
     def measured(self) -> list[Result]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pytest_triton.ablating.judging import NOT_MEASURED
 from pytest_triton.load.paired import told
 
 
@@ -17,7 +18,7 @@ def _speed(made: Mapping[str, Any]) -> Iterator[str]:
     wide = max(len(arm["title"]) for arm in made["arms"])
     yield (
         f"{'arm':{wide}}  batch  at once   req/s    p50 ms   "
-        f"{'throughput ÷ base':38} {'p50 ÷ base':20} others"
+        f"{'throughput ÷ base':46} {'p50 ÷ base':20} others"
     )
     for arm in made["arms"]:
         for row in arm["rows"]:
@@ -27,7 +28,7 @@ def _speed(made: Mapping[str, Any]) -> Iterator[str]:
             )
             yield (
                 f"{arm['title']:{wide}}  {row['batch']:5}  {row['concurrency']:7} "
-                f"{side['rps']:7.1f} {side['p50_ms']:9.2f}   {speed:38} "
+                f"{side['rps']:7.1f} {side['p50_ms']:9.2f}   {speed:46} "
                 f"{told(row['latency'], row['latency_interval']):20} {row['foreign_cpu']:6.2f}"
             )
 
@@ -39,7 +40,8 @@ def _beside(made: Mapping[str, Any]) -> Iterator[str]:
     )
     for arm in made["arms"]:
         if arm["accuracy"] is None or arm["refused"]:
-            yield f"{arm['title']:{wide}}  refused: {arm['refused']}"
+            what = "refused" if arm["refused"] else NOT_MEASURED
+            yield f"{arm['title']:{wide}}  {what}: {arm['refused'] or arm['unmeasured']}"
             continue
         near = arm["accuracy"]
         yield (
@@ -57,17 +59,19 @@ def _notes(made: Mapping[str, Any]) -> Iterator[str]:
         f"others: cores that other processes used meanwhile, {made['foreign_cpu']:.2f} of "
         f"{made['versions']['cores']} in the middle"
     )
-    yield by_chance(made)
-    if made["noise"]:
-        yield made["noise"]
+    yield certainty(made)
+    for arm in made["arms"]:
+        if arm["unmeasured"] and arm["accuracy"] is not None:
+            yield f"{arm['title']}: {arm['unmeasured']}"
+    yield from filter(None, (made["noise"], made["ended"]))
 
 
-def by_chance(made: Mapping[str, Any]) -> str:
-    """How many of the intervals luck alone leads astray."""
-    count = sum(2 * len(arm["rows"]) for arm in made["arms"])
+def certainty(made: Mapping[str, Any]) -> str:
+    """What the words follow from, and how often luck alone gives one."""
     return (
-        f"{count} intervals of 95 %: about {max(1, round(count / 20))} of them would exclude 1 "
-        "by chance alone"
+        "intervals are of 95 %; a word follows from one of "
+        f"{100 * made['confidence']:.4g} % that leaves out 1 and the control's, so that 5 % hold "
+        "for all throughputs of the table together"
     )
 
 

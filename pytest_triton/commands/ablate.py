@@ -81,8 +81,9 @@ def command(
         raise click.UsageError("give DIRECTORY, --module PLACE:NAME, or --repository DIR")
     if (repository is None) != (options["model"] is None):
         raise click.UsageError("--repository DIR and --model NAME go together")
-    from pytest_triton.ablating.ablate import Wanted, ablate
+    from pytest_triton.ablating.ablate import ablate
     from pytest_triton.ablating.arms import arms_of
+    from pytest_triton.ablating.session import Wanted
     from pytest_triton.ablating.table import table
     from pytest_triton.launch.machine import require_device
 

