@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 
 import click
@@ -60,12 +62,29 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point: errors of ours are one message with a remedy, exit status 12."""
+    """Entry point: errors of ours are one message with a remedy, exit status 12; a command that
+    is told to end cleans up and has the status that a shell gives it, 130 and 143."""
+    signal.signal(signal.SIGTERM, _terminated)
     try:
-        cli(standalone_mode=True)
+        status = cli(standalone_mode=False)
+    except click.Abort:  # Ctrl-C; click's own status would be 1, which is a verdict
+        click.echo("Aborted!", err=True)
+        sys.exit(128 + signal.SIGINT)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except ToolError as error:
         click.echo(f"pytest-triton: {error}", err=True)
         sys.exit(USAGE if isinstance(error, Misused) else INFRASTRUCTURE)
+    except BrokenPipeError:  # whoever read has gone; nothing is left to be flushed to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _terminated(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what cleans up is not cut off
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

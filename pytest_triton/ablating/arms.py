@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from pytest_triton.errors import Misused
 from pytest_triton.export.variants import VariantName
@@ -64,13 +64,14 @@ def arms_of(
     wanted: Sequence[str] = (),
     given: Mapping[str, str] | None = None,
     parameters: Sequence[str] = (),
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Arm, ...]:
     """The arms beside the base, the control first.
 
     ``wanted`` chooses by name ("threads": all counts of threads). ``threads``: counts to try,
     by default 1, half of ``cores`` and all. ``parameters``: "KEY=VALUE", an arm each, whatever
     ``wanted`` says. ``given``: parameters that the base has already; an arm that would change
-    nothing is left out. Raises Misused for a name that is none.
+    nothing is left out, and ``say`` is told. Raises Misused for a name that is none.
     """
     known = names(files=files)
     if unknown := [name for name in wanted if name not in known]:
@@ -90,8 +91,25 @@ def arms_of(
         for arm in chosen
         if not wanted or arm.name in wanted or (THREADS in wanted and arm.name.startswith(THREADS))
     ]
-    made += [_parameter(text) for text in parameters]
-    return (control, *(arm for arm in made if not arm.parameters or _changes(arm, before)))
+    made += _named([_parameter(text) for text in dict.fromkeys(parameters)])
+    left = [arm for arm in made if arm.parameters and not _changes(arm, before)]
+    for arm in left:
+        say(f"leaving out {arm.title}: the base has it already")
+    return (control, *(arm for arm in made if arm not in left))
+
+
+def _named(arms: Sequence[Arm]) -> list[Arm]:
+    """With names of their own: A=true and A=TRUE are two parameters, and two models."""
+    made: dict[str, Arm] = {}
+    for arm in arms:
+        if arm in made.values():
+            continue
+        name, count = arm.name, 1
+        while name in made:
+            count += 1
+            name = f"{arm.name}_{count}"
+        made[name] = replace(arm, name=name)
+    return list(made.values())
 
 
 def _changes(arm: Arm, before: Mapping[str, str]) -> bool:

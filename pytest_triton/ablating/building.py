@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_triton.ablating.arms import BASE, Arm, base
 from pytest_triton.ablating.sources import Source
 from pytest_triton.ablating.stored import copied, rewritten
-from pytest_triton.errors import SubjectFault, ToolError
+from pytest_triton.errors import Misused, SubjectFault, ToolError
 from pytest_triton.export.interface import Signature
 from pytest_triton.repository.config import model_file_of, read_config
 
@@ -29,13 +29,16 @@ class Built:
 def build(
     source: Source, arms: Sequence[Arm], repository: Path, say: Progress
 ) -> tuple[Signature, list[Built]]:
-    """Write ``repository``: the base and every arm. Raises ToolError where the base fails."""
+    """Write ``repository``: the base and every arm. Raises ToolError where the base fails,
+    Misused for two arms of one name."""
     say(f"making {BASE}: {base.title}")
     signature = source.make(base, repository / BASE)
     built = [Built(base, _size(repository / BASE))]
     for arm in arms:
         say(f"making {arm.name}: {arm.title}")
         directory = repository / arm.name
+        if directory.exists():
+            raise Misused(f"two arms are called {arm.name}", "leave one out")
         try:
             if arm.own_file:
                 source.make(arm, directory)

@@ -35,7 +35,7 @@ class Source(Protocol):
 
     @property
     def precision(self) -> str:
-        """What the base computes in: "float32", "float16" or "bfloat16"."""
+        """What the base computes in: "float32", "float16", "bfloat16"; "": nobody knows."""
         ...
 
     def make(self, arm: Arm, directory: Path) -> Signature:

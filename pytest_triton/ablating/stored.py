@@ -60,11 +60,13 @@ class Repository:
 
     @property
     def precision(self) -> str:
-        """As the side-car says; else by the types of the tensors."""
+        """As the side-car says; else FP16 outputs tell, and "" is what cannot be known: half
+        precision may be inside of a file that gives FP32."""
         record = self._record()
-        known = record.choices.get("dtype", "") if record else ""
+        if known := record.choices.get("dtype", "") if record else "":
+            return known
         half = any(one.datatype == "FP16" for one in self._signature().outputs)
-        return known if known in ("float16", "bfloat16") else "float16" if half else "float32"
+        return "float16" if half else ""
 
     def answers(self, requests: Sequence[Tensors]) -> None:
         return None
@@ -101,6 +103,9 @@ def copied(model: Path, target: Path) -> None:
             shutil.copy2(source, place)
 
     shutil.copytree(model, target, copy_function=link)
+    # Directories are ours to write in and to remove; files may be links to somebody's own.
+    for place, _, _ in os.walk(target):
+        os.chmod(place, 0o755)
 
 
 def rewritten(config: Any, directory: Path, arm: Arm) -> None:

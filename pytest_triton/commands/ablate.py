@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pytest_triton.commands import shared
+from pytest_triton.errors import Misused, ToolError
 
 if TYPE_CHECKING:
     from pytest_triton.ablating.sources import Source
@@ -85,9 +86,8 @@ def command(
     from pytest_triton.ablating.arms import arms_of
     from pytest_triton.ablating.session import Wanted
     from pytest_triton.ablating.table import table
-    from pytest_triton.launch.machine import require_device
 
-    device = require_device(options["device"])
+    device = shared.computing(options["device"])
     wanted_arms = [one.strip() for one in options["arms"].split(",") if one.strip()]
     cores = len(os.sched_getaffinity(0))
     asked: dict[str, Any] = {
@@ -96,7 +96,7 @@ def command(
     }  # fmt: skip
     arms_of(files=repository is None, **asked)  # a wrong name is told before anything long
     source, batches = _source(directory, module, repository, options, device)
-    arms = arms_of(files=source.files, given=source.parameters, **asked)
+    arms = arms_of(files=source.files, given=source.parameters, say=shared.say, **asked)
     wanted = Wanted(
         batches, options["concurrencies"], options["length"], options["seconds"],
         options["pairs"], options["seed"],
@@ -113,6 +113,9 @@ def command(
         from pytest_triton.reports.ablation import page
 
         shared.write(html_file, lambda: page(made))
+    if made["ended"]:
+        raise ToolError(made["ended"], "what was measured before is above; leave the arm out "
+                        "with --arms, or look at the machine's memory")  # fmt: skip
 
 
 def _source(
@@ -126,8 +129,11 @@ def _source(
     if repository is not None:
         found: Source
         found = kept = stored.Repository(repository, options["model"], options["length"])
+        most = max(1, int(kept.config.max_batch_size))
+        if max(batches) > most and options["batches"]:
+            raise Misused(f"--batch {max(batches)}: the model takes {most} rows at most",
+                          f"give --batch up to {most}")  # fmt: skip
         if options["batches"] is None:  # as far as it batches
-            most = max(1, int(kept.config.max_batch_size))
             batches = tuple(dict.fromkeys((1, min(8, most))))
         return found, batches
     made = {

@@ -47,6 +47,7 @@ def command(
     from pytest_triton.starting.project import start
 
     batches = options.pop("batches")
+    options["device"] = shared.computing(options["device"])
     with tempfile.TemporaryDirectory(prefix="pytest-triton-compare-") as work:
         place = Path(work) / "project"
         wanted = {

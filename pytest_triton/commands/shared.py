@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from pytest_triton.errors import ToolError
+
+if TYPE_CHECKING:
+    from pytest_triton.launch.machine import Device
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,6 +34,22 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
         if not numbers or min(numbers) < 1:
             self.fail(f"{value!r} is not like 1,8,32: whole numbers of at least 1", param, ctx)
         return tuple(dict.fromkeys(numbers))
+
+
+class NewFile(click.Path):
+    """A file to be written behind a long measurement: its directory has to be there before."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, dir_okay=False, writable=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        parent = Path(path).absolute().parent
+        if not parent.is_dir():
+            self.fail(f"{value}: there is no directory {parent}", param, ctx)
+        if not os.access(parent, os.W_OK | os.X_OK) and not Path(path).exists():
+            self.fail(f"{value}: nothing can be written in {parent}", param, ctx)
+        return path
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -126,6 +148,33 @@ device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True,
     help="Where everything computes.",
 )  # fmt: skip
+
+
+def computing(device: str) -> Device:
+    """``--device`` as torch in this process can compute on it: a GPU takes a torch with CUDA.
+
+    Raises ToolError when a GPU was asked for and cannot be had; "auto" is the CPU then.
+    """
+    from pytest_triton.launch.machine import require_device
+
+    found = require_device(device)
+    if found == "cpu":
+        return found
+    try:
+        import torch
+    except ImportError:  # told by whoever needs it
+        return found
+    if torch.cuda.is_available():
+        return found
+    if device == "gpu":
+        raise ToolError(
+            f"a GPU was asked for, and torch {torch.__version__} computes on none",
+            "install a torch with CUDA that fits the driver, or use --device cpu",
+        )
+    say(f"computing on the CPU: torch {torch.__version__} sees no GPU")
+    return "cpu"
+
+
 release = click.option("--release", default="24.10", show_default=True, help="Of Triton.")
 
 
@@ -135,9 +184,9 @@ def seed(of: str) -> Callable[[F], F]:
 
 
 written = together(
-    click.option("--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
+    click.option("--json", "json_file", type=NewFile(), metavar="FILE",
                  help="Every number, the pairs too."),
-    click.option("--html", "html_file", type=click.Path(path_type=Path), metavar="FILE",
+    click.option("--html", "html_file", type=NewFile(), metavar="FILE",
                  help="The table and its picture."),
 )  # fmt: skip
 
@@ -151,5 +200,9 @@ def say(text: str) -> None:
 def write(path: Path | None, text: Callable[[], str]) -> None:
     """A file that was asked for, and its name on standard output."""
     if path:
-        path.write_text(text(), encoding="utf-8")
+        try:
+            path.write_text(text(), encoding="utf-8")
+        except OSError as error:
+            raise ToolError(f"{path} cannot be written: {error.strerror or error}",
+                            "what was measured is in the table above") from None  # fmt: skip
         click.echo(str(path))

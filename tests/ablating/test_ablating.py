@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from copy import deepcopy
@@ -11,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from pytest_triton.ablating.ablate import ablate
-from pytest_triton.ablating.arms import Arm, control
+from pytest_triton.ablating.arms import Arm, arms_of, control
 from pytest_triton.ablating.found import Ablation, Result
 from pytest_triton.ablating.session import Wanted
 from pytest_triton.ablating.sources import Module
@@ -83,8 +86,12 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(net: Path, tmp_path_factory: pytest.TempPathFactory) -> Ablation:
     source = Faulty(f"{net}:Net", OPTIONS, "cpu", print)
-    return ablate(source, ARMS, tmp_path_factory.mktemp("work"), WANTED,
-                  device="cpu", release="24.10", say=print)  # fmt: skip
+    said: list[str] = []
+    found = ablate(source, ARMS, tmp_path_factory.mktemp("work"), WANTED,
+                   device="cpu", release="24.10", say=said.append)  # fmt: skip
+    measured = [one.split()[1].strip(",") for one in said if one.startswith("measuring")]
+    assert measured == ["control", "slowed", "wrong", "bfloat16", "control"]
+    return found
 
 
 def arm(made: Ablation, name: str) -> Result:
@@ -101,7 +108,9 @@ def test_every_arm_is_told(made: Ablation) -> None:
     for one in made.measured:
         assert [(row.batch, row.concurrency) for row in one.rows] == [(2, 1)]
         for row in one.rows:
-            assert len(row.throughput_pairs) == WANTED.pairs
+            # the control is measured at both ends; one that others disturbed may give way
+            counts = (WANTED.pairs, 2 * WANTED.pairs)[: 1 + (one.name == "control")]
+            assert len(row.throughput_pairs) in counts
             assert 0 < row.arm.p50_ms <= row.arm.p95_ms
             low, high = row.throughput_interval
             assert low <= row.throughput <= high
@@ -154,6 +163,30 @@ def test_an_arm_that_does_not_load_is_a_result(made: Ablation) -> None:
     assert "failed to convert 'perhaps' to boolean" in failed.refused
     assert failed.rows == []
     assert failed.verdict == "refused"
+
+
+def test_a_server_that_dies_refuses_no_arm(net: Path, tmp_path: Path) -> None:
+    def say(text: str) -> None:
+        if text.startswith("measuring no_inference_mode"):
+            os.kill(server_below(tmp_path), signal.SIGKILL)
+
+    arms = arms_of(files=True, cores=1, wanted=["no_inference_mode", "threads"])
+    made = ablate(Module(f"{net}:Net", OPTIONS, "cpu", print), arms, tmp_path / "work",
+                  Wanted((1,), (1,), 8, 0.2, 2, 0), device="cpu", release="24.10", say=say)  # fmt: skip
+    assert "tritonserver ended" in made.ended
+    assert [one.name for one in made.arms] == ["base", "control", "no_inference_mode", "threads_1"]
+    assert [one.refused for one in made.arms] == [""] * 4
+    assert arm(made, "control").rows
+    assert [one.verdict for one in made.arms[2:]] == ["not measured", "not measured"]
+
+
+def server_below(place: Path) -> int:
+    """The tritonserver whose repository is there."""
+    (found,) = (
+        one.pid for one in psutil.process_iter(["name", "cmdline"])
+        if one.info["name"] == "tritonserver" and str(place) in " ".join(one.info["cmdline"])
+    )  # fmt: skip
+    return int(found)
 
 
 def test_more_rows_than_the_model_takes(net: Path, tmp_path: Path) -> None:

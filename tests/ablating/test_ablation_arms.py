@@ -11,11 +11,14 @@ from click.testing import CliRunner
 
 from pytest_triton.ablating.arms import Arm, arms_of, control
 from pytest_triton.ablating.building import build, why
+from pytest_triton.ablating.judging import ROUNDING, ROUNDING_ON_GPU
+from pytest_triton.ablating.session import NotMeasured, Session, Wanted
 from pytest_triton.ablating.sources import Module
-from pytest_triton.ablating.stored import Repository
+from pytest_triton.ablating.stored import Repository, copied
 from pytest_triton.cli import cli
 from pytest_triton.errors import Misused, ToolError
 from pytest_triton.export.interface import ExportRefused
+from pytest_triton.load.paired import Paired
 from pytest_triton.repository.config import read_config
 from pytest_triton.repository.sidecar import read_sidecar
 
@@ -72,10 +75,49 @@ def test_each_changes_one_thing() -> None:
     assert not control.own_file
 
 
-def test_what_the_base_has_already_is_no_change() -> None:
+def test_what_the_base_has_already_is_no_change_and_is_said() -> None:
     given = {"INFERENCE_MODE": "false", "INTRA_OP_THREAD_COUNT": "1"}
-    left = names(files=False, cores=2, given=given)
+    said: list[str] = []
+    left = names(files=False, cores=2, given=given, say=said.append,
+                 parameters=["INFERENCE_MODE=false"])  # fmt: skip
     assert left == ["control", "no_optimized_execution", "threads_2"]
+    assert said == [
+        "leaving out INFERENCE_MODE=false: the base has it already",
+        "leaving out INTRA_OP_THREAD_COUNT=1: the base has it already",
+        "leaving out INFERENCE_MODE=false: the base has it already",
+    ]  # fmt: skip
+
+
+def test_parameters_that_are_spelled_alike_are_models_of_their_own() -> None:
+    given = ["A=true", "A=TRUE", "A = true", "A=tru!e", "A=true"]
+    arms = arms_of(files=False, cores=2, wanted=["threads"], threads=(1,), parameters=given)
+    assert [(arm.name, arm.title) for arm in arms[2:]] == [
+        ("set_a_true", "A=true"), ("set_a_true_2", "A=TRUE"), ("set_a_tru_e", "A=tru!e"),
+    ]  # fmt: skip
+
+
+def test_nothing_is_removed_that_was_there(net: Path, tmp_path: Path) -> None:
+    source = Module(f"{net}:Net", OPTIONS, "cpu", quiet)
+    twice = [Arm("same", "one", parameters={"A": "1"}), Arm("same", "two", parameters={"A": "2"})]
+    with pytest.raises(Misused, match="two arms are called same"):
+        build(source, twice, tmp_path / "r", quiet)
+    assert (tmp_path / "r" / "same" / "1" / "model.pt").exists()
+
+
+def test_directories_of_a_copy_are_writable_and_files_stay_as_they_are(tmp_path: Path) -> None:
+    version = tmp_path / "served" / "1"
+    version.mkdir(parents=True)
+    (version / "model.pt").write_text("weights")
+    (version / "model.pt").chmod(0o444)
+    for place in (version, version.parent):
+        place.chmod(0o555)
+    copied(tmp_path / "served", tmp_path / "copy")
+    for place in (tmp_path / "copy", tmp_path / "copy" / "1"):
+        assert place.stat().st_mode & 0o700 == 0o700
+    assert (version / "model.pt").stat().st_mode & 0o777 == 0o444
+    assert version.stat().st_mode & 0o777 == 0o555
+    for place in (version.parent, version):
+        place.chmod(0o755)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +187,9 @@ def test_a_model_of_a_repository_keeps_its_file(net: Path, tmp_path: Path) -> No
     before = {p: p.read_bytes() for p in (tmp_path / "served").rglob("*") if p.is_file()}
     source = Repository(tmp_path, "served", 16)
     assert source.parameters == {"ENABLE_CACHE_CLEANING": "true"}
-    assert source.precision == "float32"
+    # The file takes and gives FP32, and nobody says what computes inside.
+    assert source.precision == ""
+    assert ROUNDING[source.precision] == ROUNDING_ON_GPU[source.precision] == 2e-2
     arms = arms_of(files=False, cores=2, wanted=["no_optimized_execution"])
     signature, _ = build(source, arms, tmp_path / "r", quiet)
     config = read_config(tmp_path / "r" / "no_optimized_execution")
@@ -207,6 +251,7 @@ def test_command_lines_that_mean_nothing(arguments: list[str], message: str) -> 
         (["--repository", "{}", "--model", "missing"], "has no config.pbtxt"),
         (["--repository", "{}", "--model", "python"], "served by the backend python"),
         (["--repository", "{}", "--model", "python", "--arms", "frozen"], "only be made anew"),
+        (["--repository", "{}", "--model", "four", "--batch", "1,8"], "takes 4 rows at most"),
     ],
 )
 def test_what_is_asked_of_the_wrong_thing(
@@ -214,7 +259,36 @@ def test_what_is_asked_of_the_wrong_thing(
 ) -> None:
     (tmp_path / "python").mkdir()
     (tmp_path / "python" / "config.pbtxt").write_text('backend: "python"\n')
+    (tmp_path / "four").mkdir()
+    (tmp_path / "four" / "config.pbtxt").write_text('backend: "pytorch"\nmax_batch_size: 4\n')
     filled = [one.replace("{}", str(tmp_path)) for one in arguments]
     result = CliRunner().invoke(cli, ["ablate", "--device", "cpu", *filled])
     assert isinstance(result.exception, Misused), result.output
     assert message in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        ("run A has 3 bad answers: 3× wrong value", NotMeasured, "run A"),
+        ("run B got no answer within its window", NotMeasured, "more --seconds"),
+        ("run B has 2 bad answers: 2× no whole answer within 60 s", NotMeasured, "no whole answer"),
+        ("run B has 3 bad answers: 3× wrong value", ToolError, "wrong under load"),
+        ("run B has 3 bad answers: 2× no whole answer within 60 s; 1× wrong value", ToolError,
+         "wrong under load"),
+    ],
+)  # fmt: skip
+def test_whose_fault_it_is(error: str, kind: type[ToolError], message: str) -> None:
+    """Only wrong answers of the arm itself refuse it."""
+    session = object.__new__(Session)
+    session.wanted = Wanted((1,), (1,), 8, 0.2, 2, 0)
+    asked: list[float] = []
+
+    def measure(seconds: float) -> Paired:
+        asked.append(seconds)
+        raise AssertionError(error)
+
+    with pytest.raises(ToolError, match=message) as found:
+        session._again(measure, AssertionError(error))
+    assert type(found.value) is kind
+    assert asked == ([1.0] if kind is NotMeasured else [])  # what may pass is tried once more
