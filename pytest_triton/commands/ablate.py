@@ -74,9 +74,10 @@ def command(
     --repository. Served are a base (plain script, default settings), the base once more as a
     control, and one arm for each change: frozen, optimised for inference, half precision,
     INFERENCE_MODE, DISABLE_OPTIMIZED_EXECUTION, threads. Each arm is measured in turn with
-    the base: ratios of throughput and median latency with 95 % intervals, and the words
-    follow from these. Answers are compared with the module in eager FP32. What cannot be made
-    or served is refused with its reason, which is a result too.
+    the base: ratios of throughput and median latency with 95 % intervals. The words hold
+    for the whole table with 5 % of chance, and only where the control is quiet. Answers are
+    compared with the module in eager FP32. What cannot be made or served is refused with its
+    reason, which is a result too.
     """
     if [directory, module, repository].count(None) != 2:
         raise click.UsageError("give DIRECTORY, --module PLACE:NAME, or --repository DIR")
