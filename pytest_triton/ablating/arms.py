@@ -102,7 +102,7 @@ def _named(arms: Sequence[Arm]) -> list[Arm]:
     """With names of their own: A=true and A=TRUE are two parameters, and two models."""
     made: dict[str, Arm] = {}
     for arm in arms:
-        if arm in made.values():
+        if any(arm.parameters == one.parameters for one in made.values()):
             continue
         name, count = arm.name, 1
         while name in made:

@@ -147,11 +147,10 @@ def command(
 
 def _llama(directory: Path | None, options: dict[str, Any]) -> tuple[Llama, str]:
     """What is served. Raises Misused and ToolError before anything is loaded."""
-    from pytest_triton.launch.machine import require_device
     from pytest_triton.llama.architecture import SHAPES, Llama, read
     from pytest_triton.llama.checkpoint import check_weights
 
-    device = require_device(options["device"])
+    device = shared.computing(options["device"])
     if directory is not None:
         config = read(directory)
         check_weights(directory, config)

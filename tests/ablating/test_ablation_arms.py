@@ -89,7 +89,7 @@ def test_what_the_base_has_already_is_no_change_and_is_said() -> None:
 
 
 def test_parameters_that_are_spelled_alike_are_models_of_their_own() -> None:
-    given = ["A=true", "A=TRUE", "A = true", "A=tru!e", "A=true"]
+    given = ["A=true", "A=TRUE", "A = true", "A=tru!e", "A= TRUE"]
     arms = arms_of(files=False, cores=2, wanted=["threads"], threads=(1,), parameters=given)
     assert [(arm.name, arm.title) for arm in arms[2:]] == [
         ("set_a_true", "A=true"), ("set_a_true_2", "A=TRUE"), ("set_a_tru_e", "A=tru!e"),
