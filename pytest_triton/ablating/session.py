@@ -135,9 +135,12 @@ class Session:
                     http.server_metadata()
                 return
             except ProcessLookupError:
-                last = self.server.log_tail(1).strip()
+                # its stubs speak last, and only of its end
+                lines = self.server.log_tail().splitlines()
+                last = next((one.strip() for one in reversed(lines) if "pb_stub" not in one), "")
                 raise Ended(
-                    "tritonserver ended while it was measured" + (f": {last}" if last else ""),
+                    "tritonserver ended while it was measured; the last that it said: "
+                    f"{last or 'nothing'}",
                     "see whether the machine's memory suffices; leave the arm out with --arms",
                 ) from None
             except SubjectFault:

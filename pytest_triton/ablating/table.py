@@ -16,21 +16,24 @@ def table(made: Mapping[str, Any]) -> list[str]:
 
 def _speed(made: Mapping[str, Any]) -> Iterator[str]:
     wide = max(len(arm["title"]) for arm in made["arms"])
+    head = "throughput ÷ base"
+    said = max([len(head), *(len(_said(row)) for arm in made["arms"] for row in arm["rows"])])
     yield (
         f"{'arm':{wide}}  batch  at once   req/s    p50 ms   "
-        f"{'throughput ÷ base':46} {'p50 ÷ base':20} others"
+        f"{head:{said}}  {'p50 ÷ base':20} others"
     )
     for arm in made["arms"]:
         for row in arm["rows"]:
             side = row["arm"]
-            speed = (
-                f"{row['throughput_word']} {told(row['throughput'], row['throughput_interval'])}"
-            )
             yield (
                 f"{arm['title']:{wide}}  {row['batch']:5}  {row['concurrency']:7} "
-                f"{side['rps']:7.1f} {side['p50_ms']:9.2f}   {speed:46} "
+                f"{side['rps']:7.1f} {side['p50_ms']:9.2f}   {_said(row):{said}}  "
                 f"{told(row['latency'], row['latency_interval']):20} {row['foreign_cpu']:6.2f}"
             )
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    return f"{row['throughput_word']} {told(row['throughput'], row['throughput_interval'])}"
 
 
 def _beside(made: Mapping[str, Any]) -> Iterator[str]:

@@ -43,11 +43,11 @@ class NewFile(click.Path):
         super().__init__(path_type=Path, dir_okay=False, writable=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
-        parent = Path(path).absolute().parent
+        path = Path(str(super().convert(value, param, ctx)))
+        parent = path.absolute().parent
         if not parent.is_dir():
             self.fail(f"{value}: there is no directory {parent}", param, ctx)
-        if not os.access(parent, os.W_OK | os.X_OK) and not Path(path).exists():
+        if not os.access(parent, os.W_OK | os.X_OK) and not path.exists():
             self.fail(f"{value}: nothing can be written in {parent}", param, ctx)
         return path
 
