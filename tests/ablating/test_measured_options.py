@@ -65,6 +65,8 @@ def test_told_to_end_it_cleans_up(tmp_path: Path, number: signal.Signals) -> Non
         [sys.executable, "-m", "pytest_triton.cli", "ablate", "--module", f"{tmp_path}/slow.py:x",
          "--device", "cpu"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell's job in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         deadline = time.monotonic() + 60
