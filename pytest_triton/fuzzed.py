@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pytest_triton.factory import ServerFactory
     from pytest_triton.fuzzing.hunt import Caught, Way
     from pytest_triton.probe.grpc import GrpcProbe
+
+#: Seconds that counters stand still when nothing is left to be counted; and the wait for it.
+REST, _PATIENCE = 0.3, 5.0
 
 
 class Fuzzed:
@@ -43,6 +47,20 @@ class Fuzzed:
         from pytest_triton.fuzzing.hunt import successes
 
         return successes(self.subject.http)
+
+    def at_rest(self) -> dict[str, int]:
+        """The same, once they have stood still for :data:`REST`.
+
+        Triton counts a request after it has answered: what was asked before is not all counted
+        when its answer is here. Somebody else's requests do not hold this up for ever.
+        """
+        ends = time.monotonic() + _PATIENCE
+        found, since = self.successes(), time.monotonic()
+        while (now := time.monotonic()) - since < REST and now < ends:
+            time.sleep(0.02)
+            if (again := self.successes()) != found:
+                found, since = again, time.monotonic()
+        return found
 
     def counted(self, wanted: dict[str, int]) -> dict[str, int]:
         """The same, once they are as wanted or do not become so."""

@@ -24,7 +24,7 @@ def test_grpc(triton_fuzzed: Fuzzed, triton_evidence: Evidence) -> None:
 
 
 def _hunt(fuzzed: Fuzzed, evidence: Evidence, way: Way) -> None:
-    before = fuzzed.successes()
+    before = fuzzed.at_rest()
     caught = fuzzed.hunt(way)
     evidence.measure("broken requests", caught.asked, "requests")
     evidence.measure("refused", caught.refused, "requests")
