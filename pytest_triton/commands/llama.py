@@ -90,8 +90,8 @@ def command(
 
     DIRECTORY holds a Llama as save_pretrained() wrote it or as it was downloaded (safetensors;
     nothing is fetched). Without it, the weights are random: speed is that of the real model,
-    its text is not. Greedy tokens have to be those of transformers' generate(): all of them in
-    float32; in half precision up to the first place at which the reference itself is undecided.
+    its text is not. Greedy tokens have to be those of transformers' generate() up to
+    the first place at which the reference's own rounding decides, which float32 hardly ever has.
     TTFT, ITL and tokens a second are measured over gRPC and generate_stream in turn with
     generate(); counters are compared, and streams are left to see that the work stops.
     """

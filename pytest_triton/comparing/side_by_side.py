@@ -12,9 +12,10 @@ import numpy as np
 import psutil
 
 from pytest_triton.compare import mismatch
-from pytest_triton.comparing.peer import Arrays, Peer
+from pytest_triton.comparing.peer import Peer
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import ToolError
+from pytest_triton.export.child import Arrays
 from pytest_triton.launch.embedded import ServerSpec, embedded
 from pytest_triton.load.engine import closed_loop
 from pytest_triton.load.paired import Side, Taken, paired, told

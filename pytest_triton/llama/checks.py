@@ -18,7 +18,7 @@ from pytest_triton.monitor.metrics import Delta, Scrape, delta, scrape
 #: The protocols agree where the interval of the ratio of their inter-token latencies lies in
 #: this range: the way of a message is all that they differ by.
 AGREE = (1 / 1.5, 1.5)
-#: Less of a half-precision text than this, equal before an excused tie, shows nothing.
+#: A smaller share of equal tokens beside excused ties shows nothing.
 _SHOWN = 0.5
 #: Seconds until a counter has to have its last value, or a left stream its end.
 _SETTLES, _LEFT = 5.0, 120.0

@@ -6,24 +6,18 @@ Its owner asks over a pipe; numbers and token ids travel, no code. It ends with 
 from __future__ import annotations
 
 import math
-import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from pytest_triton.errors import ToolError
-from pytest_triton.export import frames
-from pytest_triton.export.piping import end, exchange, last_words
+from pytest_triton.export.child import Arrays, Child, answer_with, told_of
 from pytest_triton.llama.architecture import Llama
 
-Arrays = dict[str, "np.ndarray[Any, Any]"]
 #: Seconds for the import of transformers and the loading of weights.
 LOADING = 900.0
 #: Best tokens of a position that are told.
@@ -55,47 +49,18 @@ class Greedy:
         return self.behind[at].get(token, math.inf)
 
 
-class Reference:
+class Reference(Child):
     """``LlamaForCausalLM.generate`` with the weights of ``llama``, as a context manager.
 
     Raises ToolError where it does not load, ends, or does not answer in time.
     """
 
-    def __init__(self, llama: Llama, *, command: Sequence[str] = ()) -> None:
-        self._load = {"do": "load", **llama.order()}
-        self._command = command or (sys.executable, "-m", "pytest_triton.llama.reference")
-        self._process: subprocess.Popen[bytes] | None = None
-        self._noise: IO[bytes] | None = None
-        #: What it told about itself: versions of torch and transformers, threads, device.
-        self.told: dict[str, Any] = {}
-
-    def __enter__(self) -> Reference:
-        self._noise = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            list(self._command),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._noise, bufsize=0,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+    def __init__(self, llama: Llama) -> None:
+        super().__init__(
+            (sys.executable, "-m", "pytest_triton.llama.reference"), llama.order(),
+            loading=LOADING, name="the reference",
+            late="try fewer --tokens, or a machine that is less busy",
         )  # fmt: skip
-        try:
-            self.told, _ = self._ask(self._load, {}, LOADING)
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._end()
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self._process is not None
-        return self._process.pid
 
     def greedy(self, prompts: Sequence[Sequence[int]], count: int) -> list[Greedy]:
         """``count`` greedy tokens for each prompt, one prompt after the other.
@@ -104,7 +69,7 @@ class Reference:
         """
         found = []
         for prompt in prompts:
-            _, arrays = self._ask(
+            _, arrays = self.ask(
                 {"do": "greedy", "count": count},
                 {"prompt": np.array(prompt, np.int64)},
                 _QUESTION + _TOKEN * count,
@@ -126,43 +91,11 @@ class Reference:
         """Tokens a second of generate() alone, one prompt after the other."""
         lengths = np.array([len(prompt) for prompt in prompts], np.int64)
         every = np.array([token for prompt in prompts for token in prompt], np.int64)
-        told, _ = self._ask(
+        told, _ = self.ask(
             {"do": "speed", "count": count}, {"prompts": every, "lengths": lengths},
             _QUESTION + _TOKEN * count * len(prompts),
         )  # fmt: skip
         return count * len(prompts) / float(told["seconds"])
-
-    def _ask(
-        self, order: dict[str, Any], inputs: Arrays, timeout: float
-    ) -> tuple[dict[str, Any], Arrays]:
-        assert self._process is not None
-        question = frames.encode(order, inputs)
-        try:
-            header, arrays = frames.decode(
-                *exchange(self._process, question, time.monotonic() + timeout)
-            )
-        except TimeoutError:
-            raise ToolError(
-                f"the reference did not answer within {timeout:.0f} s",
-                "try fewer --tokens, or a machine that is less busy",
-            ) from None
-        except (EOFError, ValueError):
-            raise ToolError(
-                f"the process of the reference ended\n{last_words(self._noise)}",
-                "look whether memory is enough for the model",
-            ) from None
-        if "error" in header:
-            raise ToolError(f"the reference: {header['error']}",
-                            "look at the weights and at the memory that is left")  # fmt: skip
-        return header, arrays
-
-    def _end(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            end(process)
-        if self._noise is not None:
-            self._noise.close()
-            self._noise = None
 
 
 class _Model:
@@ -209,36 +142,23 @@ class _Model:
         return {"seconds": time.perf_counter() - started}
 
     def told(self) -> dict[str, Any]:
-        import transformers
-
-        gpu = self.device == "cuda"
-        name = self.torch.cuda.get_device_name() if gpu else "CPU"
-        return {"torch": self.torch.__version__, "transformers": transformers.__version__,
-                "threads": self.torch.get_num_threads(), "device": name}  # fmt: skip
+        return told_of(self.torch, gpu=self.device == "cuda")
 
 
 def main() -> int:
     """Answer on standard output until standard input ends."""
-    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not get between the frames
-    model: _Model | None = None
-    for order, inputs in frames.incoming(source):
-        header: dict[str, Any] = {}
-        arrays: Arrays = {}
-        try:
-            if order["do"] == "load":
-                model = _Model(order)
-                header = model.told()
-            elif model is None:
-                header = {"error": "nothing is loaded"}
-            elif order["do"] == "greedy":
-                arrays = model.greedy(inputs["prompt"], order["count"])
-            else:
-                header = model.speed(inputs, order["count"])
-        except Exception as error:
-            header = {"error": f"{type(error).__name__}: {error}"}
-        sink.write(frames.encode(header, arrays))
-        sink.flush()
+    loaded: list[_Model] = []
+
+    def handle(order: dict[str, Any], inputs: Arrays) -> tuple[dict[str, Any], Arrays]:
+        if order["do"] == "load":
+            loaded[:] = [_Model(order)]
+            return loaded[0].told(), {}
+        (model,) = loaded
+        if order["do"] == "greedy":
+            return {}, model.greedy(inputs["prompt"], order["count"])
+        return model.speed(inputs, order["count"]), {}
+
+    answer_with(handle)
     return 0
 
 

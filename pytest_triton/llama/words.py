@@ -61,7 +61,9 @@ def text_check(http_url: str, words: Words, prompts: Sequence[str], count: int) 
             by_text = _ask(http, {"text_input": prompt}, count)
             by_ids = _ask(http, {"input_ids": words.encode(prompt)}, count)
             wanted = words.decode(by_text[0])
-            if by_text[0] != by_ids[0]:
+            if len(by_text[0]) != count:
+                reason = f"{prompt!r} is answered by {len(by_text[0])} of {count} tokens"
+            elif by_text[0] != by_ids[0]:
                 reason = f"{prompt!r} gives other tokens than its token ids"
             elif by_text[1] != wanted:
                 reason = f"the text is {by_text[1]!r:.120}, its tokens are {wanted!r:.120}"

@@ -207,7 +207,8 @@ class Scheduler:
         self._remove(stream)
         stream.over = True
         self._counts.cancelled()
-        stream.end()
+        with suppress(Exception):  # one that left does not end the others
+            stream.end()
 
     def _remove(self, stream: Stream) -> None:
         slot, last = self._active.index(stream), len(self._active) - 1
