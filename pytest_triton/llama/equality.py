@@ -9,7 +9,6 @@ once, or two steps of the data type at its largest logit. In FP32 that is about 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,6 +73,5 @@ def departure(tokens: Sequence[int], greedy: Greedy) -> int | None:
 
 def other(number: int, at: int, token: int, greedy: Greedy) -> str:
     """What is wrong with a token, for people."""
-    far = greedy.below(at, token)
-    by = f"by {far:.3g}" if far < math.inf else "by far"
-    return f"stream {number}: token {at} is {token}, the reference says {greedy.tokens[at]} {by}"
+    by = f"{greedy.below(at, token):.3g}" + ("" if token in greedy.behind[at] else " or more")
+    return f"stream {number}: token {at} is {token}, the reference says {greedy.tokens[at]} by {by}"
