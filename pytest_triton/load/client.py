@@ -1,19 +1,14 @@
-"""The concurrent clients of the load worker. Standard library only: see worker.py."""
+"""The clients of the load worker over HTTP. Standard library only: see worker.py."""
 
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import ssl
-import struct
 import time
-from array import array
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any
 
 from pytest_triton.load.answer import error_text, length_fault
+from pytest_triton.load.running import Run
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -23,98 +18,6 @@ _JSON_LENGTH = re.compile(
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*(?=\r\n)", re.IGNORECASE)
 _MAX_HEAD = 65536
-_MAX_TEXTS = 64
-
-
-class Run:
-    """One job: what is sent, and what has come of it so far."""
-
-    def __init__(self, job: dict[str, Any], requests: list[bytes]) -> None:
-        self.job = job
-        self.requests = requests
-        self.concurrency: int = job["concurrency"]
-        self.timeout: float = job["timeout_s"]
-        self.max_bytes: int = job["max_bytes"]
-        self.check_every: int = job["check_every"]
-        self.loop = asyncio.get_running_loop()
-        self.measuring = False
-        self.stopping = False
-        self.opened = 0.0  # when the window opened, monotonic
-        self.closed = 0.0
-        self.ended: array[float] = array("d")  # seconds after the window opened
-        self.latency: array[float] = array("d")  # microseconds
-        self.in_window = 0
-        self.errors: Counter[str] = Counter()
-        self.answered = 0
-        self.verified: set[tuple[int, int, int]] = set()
-        self.samples: dict[tuple[int, bytes], int] = {}
-        self.sample_room: int = job["sample_bytes"]
-        self.unsampled = 0
-        self.finished = asyncio.Event()
-        self.connections: list[Connection] = []
-
-    def record(self, index: int, began: float, now: float, body: bytes, head: int) -> None:
-        """A good answer; ``head`` is the length of its JSON part.
-
-        What is in flight when the window closes counts too, or a stall would go unseen;
-        only throughput is of the window alone.
-        """
-        if not self.measuring and not self.stopping:
-            return
-        self.latency.append((now - began) * 1e6)
-        self.ended.append(now - self.opened)
-        if self.measuring:
-            self.in_window += 1
-        self.answered += 1
-        if self.answered % self.check_every == 0:
-            self._sample(index, body, head)
-        count = self.job["count"]
-        if self.measuring and count and self.in_window + self.errors.total() >= count:
-            self.close_window(now)
-
-    def _sample(self, index: int, body: bytes, head: int) -> None:
-        key = (index, struct.pack("<I", head) + body)
-        if key in self.samples:
-            self.samples[key] += 1
-        elif len(body) <= self.sample_room:
-            self.sample_room -= len(body)
-            self.samples[key] = 1
-        else:
-            self.unsampled += 1
-
-    def fail(self, text: str) -> None:
-        """A request that got no good answer."""
-        if self.measuring or self.stopping:
-            if text not in self.errors and len(self.errors) >= _MAX_TEXTS:
-                text = "(further kinds of error)"
-            self.errors[text] += 1
-            count = self.job["count"]
-            if self.measuring and count and self.in_window + self.errors.total() >= count:
-                self.close_window(time.monotonic())
-
-    def close_window(self, now: float) -> None:
-        self.measuring = False
-        self.stopping = True
-        self.closed = now
-        self.loop.call_soon(self._settle)
-
-    def _settle(self) -> None:
-        if all(not connection.busy for connection in self.connections):
-            self.finished.set()
-
-    def idle(self) -> None:
-        """A connection has stopped; the last one ends the run."""
-        if self.stopping:
-            self._settle()
-
-    def sweep(self) -> None:
-        """Break off requests that are past their deadline."""
-        now = time.monotonic()
-        for connection in self.connections:
-            if connection.busy and now - connection.began > self.timeout:
-                connection.give_up(f"no whole answer within {self.timeout:g} s")
-        if not self.finished.is_set():
-            self.loop.call_later(min(0.1, self.timeout / 4), self.sweep)
 
 
 class Connection(asyncio.Protocol):
@@ -122,11 +25,11 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, run: Run, number: int) -> None:
         self.run = run
-        # every client has an order of its own, and together they spread over the inputs
-        self.sequence = self._order(random.Random(f"{run.job['seed']}/{number}"))
+        self.number = number
         self.transport: asyncio.Transport | None = None
         self.busy = False
-        self.began = 0.0
+        self.planned = 0.0
+        self.sent = 0.0
         self.index = 0
         self.buffer = bytearray()
         self.need = -1  # bytes of head and body together, once the head is known
@@ -137,11 +40,8 @@ class Connection(asyncio.Protocol):
         self.retry = 0.0
         self.reconnecting: asyncio.Task[None] | None = None
 
-    def _order(self, chance: random.Random) -> Iterator[int]:
-        order = list(range(len(self.run.requests)))
-        while True:
-            chance.shuffle(order)
-            yield from order
+    def connected(self) -> bool:
+        return self.transport is not None
 
     async def connect(self) -> None:
         job = self.run.job
@@ -161,23 +61,32 @@ class Connection(asyncio.Protocol):
         self.transport = transport
 
     def send(self) -> None:
-        if self.run.stopping:
-            self.busy = False
-            self.run.idle()
-            return
+        """Send what is next, if anything is."""
         if self.transport is None:
             self._reconnect()
             return
-        self.index = next(self.sequence)
+        turn = self.run.feed.next(self)
+        if turn is None:
+            self.busy = False
+            self.run.idle()
+            return
+        self.go(*turn)
+
+    def go(self, index: int, planned: float) -> None:
+        """Send one request; ``planned`` 0: now."""
+        assert self.transport is not None
+        self.index = index
         self.busy = True
         self.need = -1
-        self.began = time.monotonic()
-        self.transport.write(self.run.requests[self.index])
+        self.sent = time.monotonic()
+        self.planned = planned or self.sent
+        self.transport.write(self.run.requests[index])
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic()
         if not self.busy:
-            self._drop(None, "bytes arrived that no request asked for")
+            self.run.fail("bytes arrived that no request asked for")
+            self._drop(None, "")
             return
         buffer = self.buffer
         buffer += data
@@ -194,9 +103,10 @@ class Connection(asyncio.Protocol):
         self.retry = 0.0
         fault = self._fault(body)
         if fault is None:
-            self.run.record(self.index, self.began, now, body, max(self.json_length, 0))
+            json_length = max(self.json_length, 0)
+            self.run.record(self.index, self.planned, self.sent, now, body, json_length)
         else:
-            self.run.fail(fault)
+            self.run.fail(fault, self.planned)
         if self.closes and self.transport is not None:
             transport, self.transport = self.transport, None
             transport.close()
@@ -265,11 +175,11 @@ class Connection(asyncio.Protocol):
         if transport is not None:
             transport.abort()
         if self.busy:
-            self.run.fail(f"{text}: {error}" if error else text)
+            self.run.fail(f"{text}: {error}" if error else text, self.planned)
         self._reconnect()
 
     def _reconnect(self) -> None:
-        if self.run.stopping:
+        if self.run.stopping and not self.run.feed.left():
             self.busy = False
             self.run.idle()
         elif self.reconnecting is None:
@@ -281,9 +191,9 @@ class Connection(asyncio.Protocol):
         await asyncio.sleep(self.retry)
         self.retry = min(0.5, max(0.01, self.retry * 2))
         try:
-            if not self.run.stopping:
+            if not self.run.stopping or self.run.feed.left():
                 await self.connect()
         except (OSError, asyncio.TimeoutError) as error:
-            self.run.fail(f"cannot connect: {str(error) or 'timeout'}")
+            self.run.feed.refused(f"cannot connect: {str(error) or 'timeout'}")
         self.reconnecting = None
         self.send()

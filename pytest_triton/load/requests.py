@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from pytest_triton.probe.http import model_path
 from pytest_triton.probe.message import decode_infer, encode_infer
 from pytest_triton.probe.tolerances import allowed, widened
-from pytest_triton.probe.types import Array, HttpAnswer, Inputs, MalformedAnswer
+from pytest_triton.probe.types import Array, HttpAnswer, InferResult, Inputs, MalformedAnswer
+
+Protocol: TypeAlias = Literal["http", "grpc"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedRequest:
     """One infer request as it goes over the wire, without the Host and what the run adds.
 
-    ``headers`` are whole lines, each with its CRLF. ``expected`` holds the outputs that a
+    ``protocol`` http: ``headers`` are whole lines, each with its CRLF; grpc: ``body`` is a
+    serialised ModelInferRequest, ``path`` and ``headers`` are empty. ``expected`` holds the outputs that a
     right answer has; ``rtol`` and ``atol`` say how near is right (for floats). ``own`` is what
     the answer has to say of itself, by the names of the protocol: id, model_name, model_version.
     """
@@ -31,6 +34,7 @@ class PreparedRequest:
     rtol: float = 1e-3
     atol: float = 1e-5
     own: Mapping[str, str] = field(default_factory=dict)
+    protocol: Protocol = "http"
 
 
 def prepare_http(
@@ -71,6 +75,47 @@ def prepare_http(
     )
 
 
+def prepare_grpc(
+    model: str,
+    version: str,
+    inputs: Inputs,
+    *,
+    expected: Mapping[str, Array] | None = None,
+    outputs: Iterable[str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    batch: int = 1,
+    rtol: float = 1e-3,
+    atol: float = 1e-5,
+    request_id: str = "",
+    answered_by: str = "",
+) -> PreparedRequest:
+    """As :func:`prepare_http`, over gRPC with raw contents."""
+    from pytest_triton.probe.protobuf import infer_request
+
+    message = infer_request(
+        model, inputs, version=version, outputs=outputs, parameters=parameters,
+        request_id=request_id,
+    )  # fmt: skip
+    own = {"id": request_id, "model_name": model, "model_version": answered_by or version}
+    return PreparedRequest(
+        "", b"", message.SerializeToString(), expected, batch, rtol, atol,
+        {name: value for name, value in own.items() if value}, "grpc",
+    )  # fmt: skip
+
+
+def read_grpc(body: bytes) -> InferResult:
+    """A serialised ModelInferResponse, every length checked. Raises MalformedAnswer."""
+    from google.protobuf.message import DecodeError
+    from tritonclient.grpc import service_pb2 as pb
+
+    from pytest_triton.probe.protobuf import infer_result
+
+    try:
+        return infer_result(pb.ModelInferResponse.FromString(body))
+    except DecodeError as error:
+        raise MalformedAnswer(f"the answer is no ModelInferResponse: {error}") from None
+
+
 def check_answer(request: PreparedRequest, json_length: int, body: bytes) -> str | None:
     """What is wrong with an answer's content; None when it is right.
 
@@ -78,7 +123,10 @@ def check_answer(request: PreparedRequest, json_length: int, body: bytes) -> str
     """
     headers = {"inference-header-content-length": str(json_length)} if json_length else {}
     try:
-        result = decode_infer(HttpAnswer(200, headers, body, 0.0))
+        if request.protocol == "grpc":
+            result = read_grpc(body)
+        else:
+            result = decode_infer(HttpAnswer(200, headers, body, 0.0))
     except MalformedAnswer as error:
         return str(error)
     for name, said in request.own.items():

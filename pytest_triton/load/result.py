@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pytest_triton.criteria.status import Inconclusive
+from pytest_triton.load.serverside import Reading
 from pytest_triton.load.stats import Verdict, binomial_interval, percentile, sequential_verdict
 
 QUIET = 0.10
@@ -64,6 +65,28 @@ class LoadResult:
     client_cpu_s: float = 0.0
     inferences: float = 0.0
     """Inferences per second: throughput times the batch of a request."""
+    protocol: str = "http"
+    request_rate: float = math.nan
+    """Requests planned a second, in an open loop (``concurrency`` is 0 then)."""
+    arrivals: str = ""
+    planned: int = 0
+    late_us: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0))
+    """Open loop: microseconds from the planned time to sending, for each good answer."""
+    slept_us: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0))
+    """Open loop: microseconds by which the generator itself was late, for each request."""
+    failed_s: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0))
+    """When requests failed, in seconds after the window opened."""
+    connections: int = 0
+    processes: int = 1
+    good: int = 0
+    """Good answers of the whole run, the warm-up included; ``bad``: requests without one."""
+    bad: int = 0
+    served: Reading | None = None
+    """What the server counted since the window opened."""
+    served_whole: Reading | None = None
+    unread: str = ""
+    doubts: tuple[str, ...] = ()
+    """Reasons not to believe these numbers: see trust.py."""
 
     @property
     def error_rate(self) -> float:

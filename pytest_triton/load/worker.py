@@ -1,7 +1,8 @@
-"""The closed-loop load generator: a program of its own that imports only the standard library.
+"""The load generator: a program of its own.
 
-Started without site-packages, it reads one job from standard input, connects, says ready,
-waits for ``go``, warms up, measures, and writes frames to standard output: a type byte, a
+Over HTTP it is started without site-packages and imports only the standard library. It reads one
+job from standard input, connects, says ready, waits for ``go`` and a time (monotonic, the same for
+all workers of a run), warms up, measures, and writes frames to standard output: a type byte, a
 length (8 bytes, little-endian) and that many bytes. ``R`` ready, ``P`` progress (JSON), ``E``
 a setup error (text), ``D`` the result (JSON header, then the arrays and sampled bodies). It
 ends when its standard input ends, so it never outlives its parent.
@@ -13,13 +14,18 @@ import asyncio
 import gc
 import json
 import os
+import resource
 import struct
 import sys
 import threading
 import time
+from array import array
+from collections.abc import Callable
 from typing import Any
 
-from pytest_triton.load.client import Connection, Run
+from pytest_triton.load import pacing
+from pytest_triton.load.client import Connection
+from pytest_triton.load.running import Client, Run
 
 
 def _emit(kind: bytes, *parts: bytes) -> None:
@@ -31,51 +37,81 @@ def _emit(kind: bytes, *parts: bytes) -> None:
     out.flush()
 
 
-async def _measure(job: dict[str, Any], requests: list[bytes]) -> None:
+def _clients(job: dict[str, Any]) -> Callable[[Run, int], Client]:
+    if job["protocol"] == "http":
+        return Connection
+    from pytest_triton.load.grpc_client import Channels, GrpcClient
+
+    channels = Channels(job)
+    return lambda run, number: GrpcClient(run, number, channels)
+
+
+async def _measure(job: dict[str, Any], requests: list[bytes], times: array[float]) -> None:
     run = Run(job, requests)
-    run.connections = [Connection(run, number) for number in range(run.concurrency)]
+    make = _clients(job)
+    run.connections = [make(run, number) for number in range(job["concurrency"])]
     try:
         await asyncio.gather(*(connection.connect() for connection in run.connections))
     except (OSError, asyncio.TimeoutError) as error:
-        _emit(b"E", f"cannot connect to {job['host']}:{job['port']}: {error!s:.200}".encode())
+        told = str(error)[:200] or "no connection in time"
+        _emit(b"E", f"cannot connect to {job['host']}:{job['port']}: {told}".encode())
         return
     _emit(b"R")
-    await run.loop.run_in_executor(None, _wait_for_go)
+    start = await run.loop.run_in_executor(None, _wait_for_go)
+    gc.collect()
+    gc.freeze()
     gc.disable()
+    feed = pacing.Paced(run, start, times, make) if run.open_loop else pacing.AtOnce(run)
+    run.feed = feed
+    opened = start + job["warmup_s"]
+    if isinstance(feed, pacing.Paced):
+        # what belongs to the window is known from its plan, before the window opens
+        run.opened = opened
+    await asyncio.sleep(max(0.0, start - time.monotonic()))
     run.sweep()
     for connection in run.connections:
         connection.send()
-    await asyncio.sleep(job["warmup_s"])
-    run.opened = time.monotonic()
-    run.measuring = True
-    limit = job["duration_s"] or job["max_s"]
+    if isinstance(feed, pacing.Paced):
+        feed.begin()
+    await asyncio.sleep(max(0.0, opened - time.monotonic()))
+    run.open_window(opened if run.open_loop else max(opened, time.monotonic()))
+    limit = run.opened + (job["duration_s"] or job["max_s"])
     while run.measuring:
-        left = run.opened + limit - time.monotonic()
+        left = limit - time.monotonic()
         if left <= 0:
-            run.close_window(time.monotonic())
+            run.close_window(limit if run.open_loop else time.monotonic())
             break
         try:
             await asyncio.wait_for(run.finished.wait(), min(left, 0.25))
         except asyncio.TimeoutError:
-            told = {
-                "s": time.monotonic() - run.opened,
-                "n": run.in_window,
-                "errors": run.errors.total(),
-            }
-            _emit(b"P", json.dumps(told).encode())
-    await run.finished.wait()
-    _emit(b"D", *_result(run))
+            told_s = {"s": time.monotonic() - run.opened, "n": run.in_window,
+                      "errors": run.errors.total()}  # fmt: skip
+            _emit(b"P", json.dumps(told_s).encode())
+    while not run.finished.is_set():
+        try:
+            await asyncio.wait_for(run.finished.wait(), 0.25)
+        except asyncio.TimeoutError:
+            run.settle()
+    slept = feed.slept if isinstance(feed, pacing.Paced) else array("d")
+    _emit(b"D", *_result(run, slept))
 
 
-def _result(run: Run) -> list[bytes]:
+def _result(run: Run, slept: array[float]) -> list[bytes]:
     bodies = list(run.samples.items())
+    arrays = {
+        "latency": run.latency, "ended": run.ended, "late": run.late, "slept": slept,
+        "failed": run.failed,
+    }  # fmt: skip
     header = json.dumps(
         {
             "opened": run.opened,
             "closed": run.closed,
             "in_window": run.in_window,
-            "n": len(run.latency),
+            "arrays": {name: len(values) for name, values in arrays.items()},
             "errors": dict(run.errors),
+            "good": run.good,
+            "bad": run.bad,
+            "connections": len(run.connections),
             "unsampled": run.unsampled,
             "samples": [[key[0], count, len(key[1])] for key, count in bodies],
             "cpu_s": time.process_time(),
@@ -84,16 +120,17 @@ def _result(run: Run) -> list[bytes]:
     return [
         struct.pack("<Q", len(header)),
         header,
-        run.latency.tobytes(),
-        run.ended.tobytes(),
+        *(values.tobytes() for values in arrays.values()),
         *(key[1] for key, _ in bodies),
     ]
 
 
-def _wait_for_go() -> None:
-    if sys.stdin.buffer.readline() != b"go\n":
+def _wait_for_go() -> float:
+    word, _, start = sys.stdin.buffer.readline().partition(b" ")
+    if word != b"go":
         os._exit(3)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    return float(start)
 
 
 def _end_with_parent() -> None:
@@ -113,6 +150,10 @@ def main() -> None:
     (size,) = struct.unpack("<Q", _read_exactly(8))
     job = json.loads(_read_exactly(size))
     requests = [_read_exactly(length) for length in job["lengths"]]
-    asyncio.run(_measure(job, requests))
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a connection is a descriptor
+    times = array("d")
+    times.frombytes(_read_exactly(8 * job["planned"]))
+    pacing.run(_measure(job, requests, times))
     # stay until the parent has read this process's CPU time; it ends us, or its end does
     threading.Event().wait()

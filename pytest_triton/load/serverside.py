@@ -1,0 +1,139 @@
+"""What the server counted while load was driven, out of its statistics extension."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_triton.probe.types import MalformedAnswer
+
+#: Seconds within which the statistics have to show what was answered.
+_SETTLES = 2.0
+STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Counters of one model, all versions together; times in nanoseconds, summed over requests.
+
+    ``batches``: executions by their batch size. Source: extension_statistics.md.
+    """
+
+    success: int = 0
+    failure: int = 0
+    inferences: int = 0
+    executions: int = 0
+    request_ns: int = 0
+    cache_hits: int = 0
+    stages_ns: Mapping[str, int] = field(default_factory=dict)
+    batches: Mapping[int, int] = field(default_factory=dict)
+
+    def __sub__(self, other: Reading) -> Reading:
+        return Reading(
+            self.success - other.success,
+            self.failure - other.failure,
+            self.inferences - other.inferences,
+            self.executions - other.executions,
+            self.request_ns - other.request_ns,
+            self.cache_hits - other.cache_hits,
+            {name: self.stages_ns.get(name, 0) - other.stages_ns.get(name, 0) for name in STAGES},
+            {
+                size: count
+                for size in sorted({*self.batches, *other.batches})
+                if (count := self.batches.get(size, 0) - other.batches.get(size, 0))
+            },
+        )
+
+    @property
+    def mean_batch(self) -> float:
+        """From ``batch_stats``, which failed executions do not distort; NaN without any."""
+        executions = sum(self.batches.values())
+        rows = sum(size * count for size, count in self.batches.items())
+        return rows / executions if executions else math.nan
+
+    def to_json(self) -> dict[str, Any]:
+        """Means per successful request in microseconds, and counts."""
+        each = self.success or math.nan
+        return {
+            "requests": self.success,
+            "failures": self.failure,
+            "inferences": self.inferences,
+            "executions": self.executions,
+            "cache_hits": self.cache_hits,
+            "mean_batch": self.mean_batch,
+            "batches": {str(size): count for size, count in self.batches.items()},
+            "request_us": self.request_ns / 1e3 / each,
+            **{f"{name}_us": self.stages_ns.get(name, 0) / 1e3 / each for name in STAGES},
+        }
+
+
+def reading(statistics: Mapping[str, Any], model: str) -> Reading:
+    """Out of the JSON of ``/v2/models/M/stats``. Raises MalformedAnswer."""
+    try:
+        entries = [entry for entry in statistics["model_stats"] if entry["name"] == model]
+        stats = [entry["inference_stats"] for entry in entries]
+        batches: dict[int, int] = {}
+        for entry in entries:
+            for batch in entry.get("batch_stats", []):
+                size = int(batch["batch_size"])
+                batches[size] = batches.get(size, 0) + int(batch["compute_infer"]["count"])
+        found = Reading(
+            sum(int(one["success"].get("count", 0)) for one in stats),
+            sum(int(one["fail"].get("count", 0)) for one in stats),
+            sum(int(entry.get("inference_count", 0)) for entry in entries),
+            sum(int(entry.get("execution_count", 0)) for entry in entries),
+            sum(int(one["success"].get("ns", 0)) for one in stats),
+            sum(int(one.get("cache_hit", {}).get("count", 0)) for one in stats),
+            {name: sum(int(one[name].get("ns", 0)) for one in stats) for name in STAGES},
+            batches,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedAnswer(f"statistics of {model} cannot be read: {error!r:.200}") from None
+    if not entries:
+        raise MalformedAnswer(f"the statistics have no entry for {model}")
+    return found
+
+
+class Served:
+    """Readings around one run: before it, at the start of its window, and when it is over."""
+
+    def __init__(self, read: Callable[[], Reading]) -> None:
+        self._read = read
+        self._before = self._opened = self._after = Reading()
+        self.fault = ""
+
+    def begin(self) -> None:
+        """Before the first request; what cannot be read now is told to the caller."""
+        self._before = self._opened = self._read()
+
+    def open(self) -> None:
+        """At the start of the window; a server that is gone by now is told by the run."""
+        try:
+            self._opened = self._read()
+        except Exception as error:
+            self.fault = self.fault or f"{error}".splitlines()[0][:200]
+
+    def finish(self, good: int) -> None:
+        """After the last answer: until the counters show ``good`` more, or for 2 s."""
+        deadline = time.monotonic() + _SETTLES
+        try:
+            while True:
+                self._after = self._read()
+                if self.whole.success >= good or time.monotonic() > deadline:
+                    return
+                time.sleep(0.02)
+        except Exception as error:
+            self.fault = self.fault or f"{error}".splitlines()[0][:200]
+
+    @property
+    def whole(self) -> Reading:
+        """What the run added, its warm-up included."""
+        return self._after - self._before
+
+    @property
+    def window(self) -> Reading:
+        """What was added since the window opened."""
+        return self._after - self._opened

@@ -1,0 +1,81 @@
+"""Whether a measurement may be believed: its own numbers have to agree with each other.
+
+A doubt is no verdict on the server. It says that this is not a number: the client was the
+bottleneck, somebody else asked too, or answers were counted that nobody gave.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pytest_triton.load.result import LoadResult
+
+#: Little's law may be off by so much: concurrency = throughput × mean latency.
+LITTLE = 0.15
+#: Good answers below which a mean says nothing.
+ENOUGH = 50
+#: An open loop is late where 1 % of the requests were looked at later than this, in ms, and later
+#: than this share of the median latency.
+LATE_MS, LATE_SHARE = 5.0, 0.5
+#: Share of the planned requests that have to have been sent.
+SENT = 0.99
+
+
+def doubts(result: LoadResult) -> Iterator[str]:
+    """A sentence for each reason not to believe the numbers of ``result``."""
+    if result.concurrency and len(result.latency_us) >= ENOUGH and not result.errors:
+        yield from _little(result)
+    if not result.concurrency:
+        yield from _late(result)
+    yield from _counted(result)
+
+
+def _little(result: LoadResult) -> Iterator[str]:
+    # over everything that ended, not the window alone: a batch that ends just behind it counts
+    spent = float(result.latency_us.sum()) / 1e6
+    time_s = max(result.duration_s, float(result.ended_s.max(initial=0.0)))
+    inside = spent / time_s
+    if not (1 - LITTLE) * result.concurrency <= inside <= (1 + LITTLE) * result.concurrency:
+        ended = float(np.median(result.latency_us)) / 1e6
+        if ended * 5 > result.duration_s:  # too few turns: the edges of the window weigh too much
+            return
+        yield (
+            f"throughput times latency is {inside:.2f} requests in flight, {result.concurrency} "
+            "were kept in flight: the client is the bottleneck, or answers were lost"
+        )
+
+
+def _late(result: LoadResult) -> Iterator[str]:
+    slept = result.slept_us
+    if not len(slept):
+        return
+    p99 = float(np.percentile(slept, 99)) / 1e3
+    median = float(np.median(result.latency_us)) / 1e3 if len(result.latency_us) else math.inf
+    if p99 > LATE_MS and p99 > LATE_SHARE * median:
+        yield (
+            f"the machine cannot generate {result.request_rate:g} requests/s: 1 % were looked at "
+            f"{p99:.1f} ms after their planned time or later"
+        )
+    if result.requests < SENT * result.planned:
+        yield f"{result.planned} requests were planned, {result.requests} came to an end"
+
+
+def _counted(result: LoadResult) -> Iterator[str]:
+    if result.unread:
+        yield f"the server's counters could not be read: {result.unread}"
+    counts = result.served_whole
+    if counts is None:
+        return
+    # what the client gave up may have succeeded behind its back
+    if not result.good <= counts.success <= result.good + result.bad:
+        who = (
+            "somebody else asks this model, or a gateway sends requests twice"
+            if counts.success > result.good
+            else "something between answers by itself, or the statistics are wrong"
+        )
+        yield f"the client has {result.good} good answers, the server counts {counts.success}: {who}"
