@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "what a clause asks for, and how to run it alone",
     "init": "a repository to start from, for a PyTorch module or a HuggingFace directory",
     "lint": "what is wrong with a model repository, before a server starts",
+    "load": "load on a model of a running server: latency, throughput, what the server counts",
     "memory": "what models take of host and GPU memory, and whether it grows",
     "probes": "small models that let an endpoint be judged by every clause",
     "render": "report.json as an HTML page",

@@ -17,7 +17,7 @@ from pytest_triton.load.cpu import CpuSample, foreign
 from pytest_triton.load.requests import PreparedRequest, check_answer
 from pytest_triton.load.result import LoadResult
 from pytest_triton.load.serverside import Served
-from pytest_triton.load.trust import doubts
+from pytest_triton.load.trust import doubts, lateness
 
 #: Wrong answers whose owner is looked for.
 _OWNERS = 20
@@ -114,7 +114,7 @@ def collected(
         served_whole=served.whole if served and not served.fault else None,
         unread=served.fault if served else "",
     )
-    return replace(result, doubts=tuple(doubts(result)))
+    return replace(result, doubts=tuple(doubts(result)), lateness=lateness(result))
 
 
 def _part(payload: bytes) -> _Part:

@@ -87,6 +87,8 @@ class LoadResult:
     unread: str = ""
     doubts: tuple[str, ...] = ()
     """Reasons not to believe these numbers: see trust.py."""
+    lateness: str = ""
+    """Why the latencies of an open loop may be the generator's own."""
 
     @property
     def error_rate(self) -> float:

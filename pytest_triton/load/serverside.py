@@ -19,7 +19,8 @@ STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 class Reading:
     """Counters of one model, all versions together; times in nanoseconds, summed over requests.
 
-    ``batches``: executions by their batch size. Source: extension_statistics.md.
+    ``batches``: executions by their batch size; ``busy_ns``: what all executions took, each once.
+    Source: extension_statistics.md.
     """
 
     success: int = 0
@@ -30,6 +31,7 @@ class Reading:
     cache_hits: int = 0
     stages_ns: Mapping[str, int] = field(default_factory=dict)
     batches: Mapping[int, int] = field(default_factory=dict)
+    busy_ns: int = 0
 
     def __sub__(self, other: Reading) -> Reading:
         return Reading(
@@ -45,6 +47,7 @@ class Reading:
                 for size in sorted({*self.batches, *other.batches})
                 if (count := self.batches.get(size, 0) - other.batches.get(size, 0))
             },
+            self.busy_ns - other.busy_ns,
         )
 
     @property
@@ -76,10 +79,12 @@ def reading(statistics: Mapping[str, Any], model: str) -> Reading:
         entries = [entry for entry in statistics["model_stats"] if entry["name"] == model]
         stats = [entry["inference_stats"] for entry in entries]
         batches: dict[int, int] = {}
+        busy = 0
         for entry in entries:
             for batch in entry.get("batch_stats", []):
                 size = int(batch["batch_size"])
                 batches[size] = batches.get(size, 0) + int(batch["compute_infer"]["count"])
+                busy += sum(int(batch[name].get("ns", 0)) for name in STAGES[1:])
         found = Reading(
             sum(int(one["success"].get("count", 0)) for one in stats),
             sum(int(one["fail"].get("count", 0)) for one in stats),
@@ -89,6 +94,7 @@ def reading(statistics: Mapping[str, Any], model: str) -> Reading:
             sum(int(one.get("cache_hit", {}).get("count", 0)) for one in stats),
             {name: sum(int(one[name].get("ns", 0)) for one in stats) for name in STAGES},
             batches,
+            busy,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedAnswer(f"statistics of {model} cannot be read: {error!r:.200}") from None

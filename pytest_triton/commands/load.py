@@ -1,0 +1,180 @@
+"""``pytest-triton load``: load on one model of a server that is there, and what it answers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pytest_triton.commands import shared
+from pytest_triton.errors import Misused, ToolError
+
+if TYPE_CHECKING:
+    from pytest_triton.load.plan import Plan
+    from pytest_triton.loading.levels import Level
+    from pytest_triton.loading.sweep import Measured
+    from pytest_triton.loading.target import Target
+
+_EPILOG = """\
+Examples:
+
+\b
+  pytest-triton load classifier --url http://127.0.0.1:8000 --concurrency 1:32:8
+  pytest-triton load classifier --protocol grpc --concurrency 1,8,64 --json load.json
+  pytest-triton load classifier --request-rate 200 --arrivals poisson --duration 30
+  pytest-triton load classifier --trace arrivals.csv
+
+--concurrency keeps requests in flight (a closed loop): what can it do? --request-rate and
+--trace send at planned times, whatever the server does, and count latency from there (an open
+loop): what do users see? Only the second one shows what a stall costs.
+
+Exit status: 0 every answer was right, 1 errors or wrong answers, 2 misuse, 12 the server or the
+machine lacks something, or the numbers contradict each other and are not to be believed, 13 the
+load could not be generated on time.
+"""
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@click.command(name="load", epilog=_EPILOG)
+@click.argument("model")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True,
+              help="The HTTP endpoint: load, and the server's statistics.")  # fmt: skip
+@click.option("--grpc-url", metavar="HOST:PORT",
+              help="For --protocol grpc (default: 8001 beside an HTTP endpoint at 8000).")  # fmt: skip
+@click.option("--version", default="", help="Of the model (default: what the server chooses).")
+@click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
+@click.option("--concurrency", metavar="N | N,N | FROM:TO:STEP",
+              help="Closed loop: requests in flight.  [default: 1]")  # fmt: skip
+@click.option("--request-rate", metavar="R | R,R | FROM:TO:STEP",
+              help="Open loop: requests a second.")  # fmt: skip
+@click.option("--trace", type=_FILE, metavar="FILE",
+              help="Open loop: arrivals as recorded, a time in seconds on each line.")  # fmt: skip
+@click.option("--arrivals", type=click.Choice(["constant", "poisson"]), default="constant",
+              show_default=True, help="How --request-rate is spread.")  # fmt: skip
+@click.option("--duration", type=click.FloatRange(min=0.1, max=86400), default=5.0,
+              show_default=True, help="Seconds of each level.")  # fmt: skip
+@click.option("--warmup", type=click.FloatRange(min=0, max=3600), default=0.5, show_default=True,
+              help="Seconds before each level that do not count.")  # fmt: skip
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Rows of a request.")  # fmt: skip
+@click.option("--inputs", type=_FILE, metavar="FILE",
+              help="Inputs, as --triton-inputs takes them (default: out of the metadata).")  # fmt: skip
+@click.option("--header", multiple=True, metavar="'N: v'", help="Repeatable.")
+@click.option("--tls-ca", type=_FILE)
+@click.option("--tls-cert", type=_FILE)
+@click.option("--tls-key", type=_FILE)
+@click.option("--timeout", type=click.FloatRange(min=0.001), default=10.0, show_default=True,
+              help="Seconds for one request.")  # fmt: skip
+@click.option("--check-every", type=click.IntRange(min=1), default=10, show_default=True,
+              help="The contents of every so many answers are compared; lengths always.")  # fmt: skip
+@click.option("--processes", type=click.IntRange(min=1, max=256),
+              help="That generate load (default: 1; of an open loop, what its rate needs).")  # fmt: skip
+@click.option("--connections", type=click.IntRange(min=1), default=1000, show_default=True,
+              help="Of an open loop, at most.")  # fmt: skip
+@shared.seed("inputs and their order")
+@click.option("--json", "json_file", type=shared.NewFile(), metavar="FILE",
+              help="Every level as a record.")  # fmt: skip
+def command(model: str, json_file: Path | None, **options: Any) -> None:
+    """Drive load on MODEL and measure latency, throughput and what the server counts.
+
+    Requests are distinct and seeded; each was answered alone before. Under load every answer is
+    read to its end, and the contents of a sample are compared. The server's statistics have to
+    count what the client counts.
+    """
+    from pytest_triton.load.records import to_json
+    from pytest_triton.loading.sweep import Wanted, conclusion, record, sweep
+    from pytest_triton.loading.table import head, remarks, row
+    from pytest_triton.probe.types import ProbeError
+
+    trace, levels = _levels(options)
+    target = _target(model, options)
+    wanted = Wanted(
+        options["protocol"], options["duration"], options["warmup"], options["batch"],
+        options["arrivals"], trace, options["check_every"], options["timeout"],
+        options["processes"], options["connections"],
+    )  # fmt: skip
+    closed = levels[0].concurrency is not None
+    made: list[Measured] = []
+    progress = _Progress()
+
+    def each(found: Measured) -> None:
+        progress.clear()
+        if not made:
+            click.echo(head(closed))
+        made.append(found)
+        click.echo(row(found))
+
+    try:
+        sweep(target, wanted, levels, progress.say, each)
+    except ProbeError as error:
+        raise ToolError(f"{model} at {target.http_url}: {error}", "is a Triton there, and ready?"
+                        ) from None  # fmt: skip
+    finally:
+        progress.clear()
+        records = [record(found, model) for found in made]
+        if made:
+            for line in [line for found in made for line in remarks(found)]:
+                click.echo(line)
+            click.echo(conclusion(made))
+            shared.write(json_file, lambda: to_json(records))
+    if any(found.result.doubts for found in made):
+        raise SystemExit(12)
+    if any(found.result.errors or found.result.wrong for found in made):
+        raise SystemExit(1)
+    if any(found.result.lateness for found in made):
+        raise SystemExit(13)
+
+
+class _Progress:
+    """One line on a terminal that is written over; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._shows = sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        if self._shows:
+            click.echo(f"\r\x1b[K  {text}", nl=False, err=True)
+
+    def clear(self) -> None:
+        if self._shows:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _levels(options: dict[str, Any]) -> tuple[Plan | None, list[Level]]:
+    from pytest_triton.load.plan import read_trace
+    from pytest_triton.loading.levels import Level, concurrencies, rates
+
+    given = [name for name in ("concurrency", "request_rate", "trace") if options[name] is not None]
+    if len(given) > 1:
+        raise Misused(
+            "give one of --concurrency, --request-rate and --trace",
+            "a closed loop or an open one, not both",
+        )
+    if options["trace"]:
+        trace = read_trace(options["trace"])
+        return trace, [Level(rate=trace.rate)]
+    if options["request_rate"] is not None:
+        return None, rates(options["request_rate"])
+    return None, concurrencies(options["concurrency"] or "1")
+
+
+def _target(model: str, options: dict[str, Any]) -> Target:
+    from pytest_triton.launch.attach import attach
+    from pytest_triton.loading.target import Target
+    from pytest_triton.settings import Settings
+
+    for header in options["header"]:
+        if ":" not in header:
+            raise Misused(f"--header {header!r} has no colon", "write it like 'Name: value'")
+    headers = Settings(header=tuple(options["header"])).headers
+    there = attach(options["url"], grpc_url=options["grpc_url"], headers=headers)
+    if options["protocol"] == "grpc" and not there.grpc_url:
+        raise Misused("no gRPC endpoint is known", "give --grpc-url HOST:PORT")
+    files = tuple(str(options[name]) if options[name] else None for name in
+                  ("tls_ca", "tls_cert", "tls_key"))  # fmt: skip
+    return Target(
+        model, there.http_url, there.grpc_url, options["version"], headers,
+        (files[0], files[1], files[2]), options["inputs"], options["seed"],
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Load for people: ``pytest-triton load``, against a server that is there."""
