@@ -99,6 +99,7 @@ def collected(
         foreign_series=series,
         client_cpu_s=sum(header["cpu_s"] for header in headers),
         inferences=rate * (sum(request.batch for request in requests) / len(requests)),
+        client_busy=max(header["cpu_s"] / max(header["wall_s"], 1e-9) for header in headers),
         protocol=setting.protocol,
         request_rate=setting.rate,
         arrivals=setting.arrivals,

@@ -63,6 +63,9 @@ class LoadResult:
     foreign_series: Sequence[tuple[float, float, float]] = ()
     """(from, to, cores) in seconds after the window opened."""
     client_cpu_s: float = 0.0
+    """Of the clients, from the start of the warm-up to their end."""
+    client_busy: float = 0.0
+    """Share of that time for which the busiest of their processes computed."""
     inferences: float = 0.0
     """Inferences per second: throughput times the batch of a request."""
     protocol: str = "http"

@@ -63,6 +63,7 @@ async def _measure(job: dict[str, Any], requests: list[bytes], times: array[floa
     gc.disable()
     feed = pacing.Paced(run, start, times, make) if run.open_loop else pacing.AtOnce(run)
     run.feed = feed
+    spent = time.process_time()
     opened = start + job["warmup_s"]
     if isinstance(feed, pacing.Paced):
         # what belongs to the window is known from its plan, before the window opens
@@ -93,10 +94,10 @@ async def _measure(job: dict[str, Any], requests: list[bytes], times: array[floa
         except asyncio.TimeoutError:
             run.settle()
     slept = feed.slept if isinstance(feed, pacing.Paced) else array("d")
-    _emit(b"D", *_result(run, slept))
+    _emit(b"D", *_result(run, slept, (time.process_time() - spent, time.monotonic() - start)))
 
 
-def _result(run: Run, slept: array[float]) -> list[bytes]:
+def _result(run: Run, slept: array[float], used: tuple[float, float]) -> list[bytes]:
     bodies = list(run.samples.items())
     arrays = {
         "latency": run.latency, "ended": run.ended, "late": run.late, "slept": slept,
@@ -114,7 +115,8 @@ def _result(run: Run, slept: array[float]) -> list[bytes]:
             "connections": len(run.connections),
             "unsampled": run.unsampled,
             "samples": [[key[0], count, len(key[1])] for key, count in bodies],
-            "cpu_s": time.process_time(),
+            "cpu_s": used[0],
+            "wall_s": used[1],
         }
     ).encode()
     return [

@@ -152,7 +152,7 @@ def conclusion(measured: Sequence[Measured]) -> str:
 def limit(measured: Measured) -> str:
     """What keeps this level from more, as far as the counters say."""
     result = measured.result
-    if result.client_cpu_s > BUSY * (result.duration_s + 0.5) * result.processes:
+    if result.client_busy > BUSY:
         return "limited by this client (more --processes)"
     if measured.busy >= BUSY:
         return "limited by compute"
