@@ -141,6 +141,9 @@ def open_loop(
         window = duration_s
     else:
         plan, window = _with_warmup(trace, warmup_s, duration_s)
+    # whole microseconds: here and in the workers the same requests lie in the window
+    times = np.round(plan.times, 6)
+    warmup_s = round(warmup_s, 6)
     wire = _Wire(url, requests, tuple(headers), tls, timeout_s, max_bytes)
     most = plan.rate if math.isfinite(plan.rate) else 1.0
     count = processes or min(math.ceil(most / PER_WORKER[wire.protocol]), os.cpu_count() or 1)
@@ -154,11 +157,11 @@ def open_loop(
         }
         for at in range(count)
     ]  # fmt: skip
-    times = [np.ascontiguousarray(plan.times[at::count]) for at in range(count)]
-    expected = int(np.count_nonzero(plan.times >= warmup_s))
+    parts = [np.ascontiguousarray(times[at::count]) for at in range(count)]
+    expected = int(np.count_nonzero((times >= warmup_s) & (times < round(warmup_s + window, 6))))
     setting = Setting(wire.protocol, rate=plan.rate, arrivals=plan.arrivals, planned=expected)
     return _run(
-        wire, jobs, times, setting, warmup_s, window, tuple(server_pids), counters, progress
+        wire, jobs, parts, setting, warmup_s, window, tuple(server_pids), counters, progress
     )
 
 
@@ -167,7 +170,9 @@ def _with_warmup(trace: Plan, warmup_s: float, duration_s: float | None) -> tupl
     # the last request is inside the window
     window = duration_s if duration_s is not None else float(times[-1]) + 1e-3
     before = (
-        np.arange(0, warmup_s, 1 / trace.rate) if math.isfinite(trace.rate) and warmup_s else _NONE
+        np.arange(0, warmup_s - 1e-3, 1 / trace.rate)
+        if math.isfinite(trace.rate) and warmup_s
+        else _NONE
     )
     return Plan(np.concatenate([before, times + warmup_s]), trace.rate, "trace"), window
 
