@@ -35,15 +35,18 @@ def doubts(result: LoadResult) -> Iterator[str]:
     yield from _counted(result)
 
 
+def in_flight(result: LoadResult) -> float:
+    """Requests in flight on average while the window was open: the parts of all latencies that lie
+    in it, over its length (Little's law without its edges)."""
+    ended = result.ended_s
+    began = ended - result.latency_us / 1e6
+    inside = np.minimum(ended, result.duration_s) - np.maximum(began, 0.0)
+    return float(inside.clip(min=0.0).sum()) / result.duration_s if result.duration_s else 0.0
+
+
 def _little(result: LoadResult) -> Iterator[str]:
-    # over everything that ended, not the window alone: a batch that ends just behind it counts
-    spent = float(result.latency_us.sum()) / 1e6
-    time_s = max(result.duration_s, float(result.ended_s.max(initial=0.0)))
-    inside = spent / time_s
+    inside = in_flight(result)
     if not (1 - LITTLE) * result.concurrency <= inside <= (1 + LITTLE) * result.concurrency:
-        ended = float(np.median(result.latency_us)) / 1e6
-        if ended * 5 > result.duration_s:  # too few turns: the edges of the window weigh too much
-            return
         yield (
             f"throughput times latency is {inside:.2f} requests in flight, {result.concurrency} "
             "were kept in flight: the client is the bottleneck, or answers were lost"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pytest_triton.load.engine import closed_loop, open_loop
 from pytest_triton.load.plan import constant, planned, poisson, read_trace, trace
 from pytest_triton.load.requests import PreparedRequest, prepare_http
 from pytest_triton.load.serverside import Reading
+from pytest_triton.load.trust import in_flight
 from pytest_triton.probe.types import ConnectionFailed
 
 sys.path.append(str(Path(__file__).parents[1] / "probe"))
@@ -250,3 +252,19 @@ def test_counters_that_are_gone_make_no_number() -> None:
         )
     assert run.served is None
     assert run.doubts == ("the server's counters could not be read: gone",)
+
+
+def test_requests_in_flight_are_those_that_were_kept() -> None:
+    """Exactly, however slow the first and the last ones were."""
+    slow = [0.3, 0.0, 0.2]
+
+    def answer(connection, request, over) -> None:
+        over.wait(slow[len(stub.requests) % 3])
+        connection.sendall(GOOD)
+
+    with stub_server(answer) as stub:
+        run = closed_loop(
+            stub.url, [prepared()], concurrency=4, duration_s=0.5, warmup_s=0.1, check_every=1
+        )
+    assert in_flight(run) == pytest.approx(4, rel=0.1)
+    assert in_flight(replace(run, latency_us=run.latency_us / 2)) < 3
