@@ -13,6 +13,7 @@ from pytest_triton.options import UNBOUNDED
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_triton.load.plan import Arrivals, Plan
     from pytest_triton.load.requests import PreparedRequest
     from pytest_triton.load.result import LoadResult
     from pytest_triton.monitor.metrics import Scrape
@@ -182,11 +183,53 @@ def drive(
         timeout_s=timeout_s,
         max_s=max(60.0, 4 * timeout_s),
         check_every=check_every,
-        seed=subject.settings.seed,
-        headers=subject.deployment.headers,
-        server_pids=server_processes(subject.deployment),
-        tls=tls_files(subject.settings),
+        **_common(subject, model),
     )
+
+
+def drive_open(
+    subject: Subject,
+    model: str,
+    requests: list[PreparedRequest],
+    *,
+    rate: float | None = None,
+    duration_s: float | None = None,
+    arrivals: Arrivals = "constant",
+    trace: Plan | None = None,
+    check_every: int = 10,
+    warmup_s: float = 0.3,
+    timeout_s: float = 10.0,
+    connections: int = 256,
+) -> LoadResult:
+    """Open-loop load. On an attached endpoint no more connections than the settings allow."""
+    from pytest_triton.load.engine import open_loop
+
+    return open_loop(
+        subject.deployment.http_url,
+        requests,
+        rate=rate,
+        duration_s=duration_s,
+        arrivals=arrivals,
+        trace=trace,
+        warmup_s=warmup_s,
+        timeout_s=timeout_s,
+        connections=permitted(subject.settings, connections),
+        check_every=check_every,
+        **_common(subject, model),
+    )
+
+
+def _common(subject: Subject, model: str) -> dict[str, Any]:
+    """What every load on a subject has: who it is, and how its own counters are read."""
+    from pytest_triton.load.serverside import reading
+
+    return {
+        "seed": subject.settings.seed,
+        "headers": subject.deployment.headers,
+        "server_pids": server_processes(subject.deployment),
+        "tls": tls_files(subject.settings),
+        "counters": lambda: reading(subject.http.statistics(model), model),
+    }
 
 
 def tls_files(settings: Settings) -> tuple[str | None, str | None, str | None]:

@@ -19,6 +19,8 @@ from pytest_triton.load.result import LoadResult
 from pytest_triton.load.serverside import Served
 from pytest_triton.load.trust import doubts, lateness
 
+#: Arrays that count from the start of their worker's window.
+_TIMES = ("ended", "failed", "beat")
 #: Wrong answers whose owner is looked for.
 _OWNERS = 20
 
@@ -107,12 +109,14 @@ def collected(
         late_us=late[order] if len(late) == len(latency) else late,
         slept_us=arrays["slept"],
         failed_s=np.sort(arrays["failed"]),
+        beat_s=arrays["beat"],
+        beat_us=arrays["beat_late"],
         connections=sum(header["connections"] for header in headers),
         processes=len(parts),
         good=good,
         bad=bad,
-        served=served.window if served and not served.fault else None,
-        served_whole=served.whole if served and not served.fault else None,
+        served=served.window if served and served.tells else None,
+        served_whole=served.whole if served and served.tells else None,
         unread=served.fault if served else "",
     )
     return replace(result, doubts=tuple(doubts(result)), lateness=lateness(result))
@@ -136,7 +140,7 @@ def _part(payload: bytes) -> _Part:
 
 def _shifted(part: _Part, name: str, by: float) -> np.ndarray[Any, Any]:
     """Times count from the window of the worker that opened first."""
-    return part.arrays[name] + by if name in ("ended", "failed") else part.arrays[name]
+    return part.arrays[name] + by if name in _TIMES else part.arrays[name]
 
 
 def _content(

@@ -168,6 +168,33 @@ class Paced:
         self._until = now
 
 
+class Metronome:
+    """A beat every 5 ms: how late it is says how late anything in this process would be."""
+
+    EVERY = 0.005
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._due = 0.0
+        self.at: array[float] = array("d")  # seconds after the window opened
+        self.late: array[float] = array("d")  # microseconds
+
+    def begin(self) -> None:
+        """From now until the run is finished."""
+        self._due = time.monotonic() + self.EVERY
+        self._run.loop.call_at(self._due, self._beat)
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        if self._run.opened:
+            self.at.append(now - self._run.opened)
+            self.late.append((now - self._due) * 1e6)
+        # beats that were missed are one late beat
+        self._due = max(self._due + self.EVERY, now)
+        if not self._run.finished.is_set():
+            self._run.loop.call_at(self._due, self._beat)
+
+
 def loop_factory() -> asyncio.AbstractEventLoop:
     """An event loop with precise timers."""
     return asyncio.SelectorEventLoop(PreciseSelector())

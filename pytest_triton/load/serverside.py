@@ -109,14 +109,26 @@ class Served:
     def __init__(self, read: Callable[[], Reading]) -> None:
         self._read = read
         self._before = self._opened = self._after = Reading()
+        #: Why the server told nothing: from the beginning, and later on.
+        self.silent = ""
         self.fault = ""
 
+    @property
+    def tells(self) -> bool:
+        """Whether every reading succeeded."""
+        return not self.silent and not self.fault
+
     def begin(self) -> None:
-        """Before the first request; what cannot be read now is told to the caller."""
-        self._before = self._opened = self._read()
+        """Before the first request. A server that tells nothing is no doubt about the client."""
+        try:
+            self._before = self._opened = self._read()
+        except Exception as error:
+            self.silent = f"{error}".splitlines()[0][:200]
 
     def open(self) -> None:
         """At the start of the window; a server that is gone by now is told by the run."""
+        if self.silent:
+            return
         try:
             self._opened = self._read()
         except Exception as error:
@@ -124,6 +136,8 @@ class Served:
 
     def finish(self, good: int) -> None:
         """After the last answer: until the counters show ``good`` more, or for 2 s."""
+        if self.silent:
+            return
         deadline = time.monotonic() + _SETTLES
         try:
             while True:

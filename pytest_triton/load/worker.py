@@ -70,6 +70,8 @@ async def _measure(job: dict[str, Any], requests: list[bytes], times: array[floa
         run.opened = opened
     await asyncio.sleep(max(0.0, start - time.monotonic()))
     run.sweep()
+    metronome = pacing.Metronome(run)
+    metronome.begin()
     for connection in run.connections:
         connection.send()
     if isinstance(feed, pacing.Paced):
@@ -94,14 +96,20 @@ async def _measure(job: dict[str, Any], requests: list[bytes], times: array[floa
         except asyncio.TimeoutError:
             run.settle()
     slept = feed.slept if isinstance(feed, pacing.Paced) else array("d")
-    _emit(b"D", *_result(run, slept, (time.process_time() - spent, time.monotonic() - start)))
+    beats = {"beat": metronome.at, "beat_late": metronome.late}
+    _emit(
+        b"D",
+        *_result(
+            run, {"slept": slept, **beats}, (time.process_time() - spent, time.monotonic() - start)
+        ),
+    )
 
 
-def _result(run: Run, slept: array[float], used: tuple[float, float]) -> list[bytes]:
+def _result(run: Run, more: dict[str, array[float]], used: tuple[float, float]) -> list[bytes]:
     bodies = list(run.samples.items())
     arrays = {
-        "latency": run.latency, "ended": run.ended, "late": run.late, "slept": slept,
-        "failed": run.failed,
+        "latency": run.latency, "ended": run.ended, "late": run.late, "failed": run.failed,
+        **more,
     }  # fmt: skip
     header = json.dumps(
         {

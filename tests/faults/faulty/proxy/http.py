@@ -109,6 +109,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _changed(self, active: list[Active], path: str, body: bytes) -> None:
         """An exchange that at least one rule is about."""
+        with ExitStack() as here:
+            crowds = {one: here.enter_context(one.present()) for one in active}
+            for one in active:
+                one.hold()
+            self._exchange([one for one in active if crowds[one]], path, body)
+
+    def _exchange(self, active: list[Active], path: str, body: bytes) -> None:
+        """With the rules that hold now."""
         asked, sent, dropped = path, body, set[str]()
         for one in active:
             rule = one.rule
@@ -131,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
                     if one.rule.serial:
                         turns.enter_context(one.turn)
                         one.did(True)
-                status, headers, answer = self._ask(asked, sent, dropped)
+                status, headers, answer = self._cached(active, asked, sent, dropped)
         cut, shut, delay = 0, False, 0.0
         for one in active:
             rule = one.rule
@@ -158,6 +166,21 @@ class Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         self._answer(status, headers, answer, cut)
+
+    def _cached(
+        self, active: list[Active], path: str, body: bytes, dropped: set[str]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        """The server's answer, or what a rule kept of the same request."""
+        caching = [one for one in active if one.rule.caches]
+        for one in caching:
+            if (known := one.kept_for((path, body))) is not None:
+                one.did(True)
+                found: tuple[int, list[tuple[str, str]], bytes] = known
+                return found
+        asked = self._ask(path, body, dropped)
+        for one in caching:
+            one.remember((path, body), asked)
+        return asked
 
     def _apply(
         self, one: Active, status: int, headers: list[tuple[str, str]], answer: bytes, body: bytes

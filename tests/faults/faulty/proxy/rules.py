@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -50,6 +52,12 @@ class Rule:
     repeat: int = 0
     #: One request at a time (HTTP).
     serial: bool = False
+    #: Nothing goes through for ``[0]`` seconds out of every ``[1]`` (HTTP).
+    pause: tuple[float, float] = ()  # type: ignore[assignment]
+    #: Requests a second that go through, one after the other; the others wait (HTTP).
+    pace: float = 0.0
+    #: Holds only while more requests than this are under way (HTTP).
+    crowd: int = 0
     #: Do not ask the server at all.
     respond: bool = False
 
@@ -65,6 +73,8 @@ class Rule:
     stale: bool = False
     #: As stale, but its id is that of the request.
     cached: bool = False
+    #: Do not ask the server what it was asked before: the same path and body (HTTP).
+    caches: bool = False
     #: Give the answer of the request before, of the same path (HTTP).
     previous: bool = False
     #: Trade with another request that is here now: the whole ``answer``, its ``id`` alone, or
@@ -143,6 +153,8 @@ class Active:
         self._memory: dict[str, Any] = {}
         self.armed = rule.armed_by is None
         self.turn = threading.Lock()
+        self._here = 0
+        self._next = 0.0
         self.kept: list[bytes] = []
         self._market = threading.Condition()
         self._offer: list[Any] | None = None
@@ -165,6 +177,34 @@ class Active:
             and (not rule.request or re.search(rule.request, request, re.DOTALL) is not None)
         )
 
+    @contextmanager
+    def present(self) -> Iterator[bool]:
+        """One request is under way; whether there is a crowd."""
+        with self._lock:
+            self._here += 1
+            crowded = self._here > self.rule.crowd
+        try:
+            yield crowded
+        finally:
+            with self._lock:
+                self._here -= 1
+
+    def hold(self) -> None:
+        """Wait as ``pause`` and ``pace`` say."""
+        if self.rule.pause:
+            length, every = self.rule.pause
+            phase = time.monotonic() % every
+            if phase < length:
+                time.sleep(length - phase)
+                self.did(True)
+        if self.rule.pace:
+            with self._lock:
+                now = time.monotonic()
+                self._next = max(self._next + 1 / self.rule.pace, now)
+                wait = self._next - now
+            time.sleep(wait)
+            self.did(wait > 0)
+
     def takes(self, given: int | str, answer: str) -> bool:
         """Whether this answer is changed; counts."""
         rule = self.rule
@@ -181,10 +221,15 @@ class Active:
             self._taken += 1
             return True
 
-    def remember(self, key: str, value: Any) -> Any:
+    def remember(self, key: Any, value: Any) -> Any:
         """The value that was first seen under a key."""
         with self._lock:
             return self._memory.setdefault(key, value)
+
+    def kept_for(self, key: Any) -> Any:
+        """What :meth:`remember` has under a key, or None."""
+        with self._lock:
+            return self._memory.get(key)
 
     def exchange(self, key: str, value: Any) -> Any:
         """Keep a value; the one that was kept before, or the same for the first."""

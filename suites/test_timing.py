@@ -1,0 +1,146 @@
+"""Stage 03: the way to the model, the tail, bursts and overload."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_triton.criteria import Inconclusive
+from pytest_triton.evidence import Evidence
+from pytest_triton.subject import Subject
+from pytest_triton.timing import runs, stress
+from pytest_triton.timing.tail import tail
+from pytest_triton.timing.way import Finding, advice, outside, overhead
+
+#: A light run is repeated so often, while it cannot tell.
+LOOKS = 4
+
+
+@pytest.mark.clause("LAT-03")
+def test_the_way_is_short(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    timed = runs.alone(triton_subject)
+    triton_evidence.model = timed.model
+    runs.plain(timed.result)
+    network = runs.network_ms(triton_subject)
+    found = overhead(timed, network)
+    triton_evidence.measure("latency alone", float(np.median(timed.latency_ms)), "ms")
+    triton_evidence.measure("by the server's account", timed.inside_ms, "ms")
+    triton_evidence.measure("round trip of the network", network, "ms")
+    triton_evidence.measure("on the way", found.value, "ms", budget=found.budget,
+                            margin=found.budget - found.value)  # fmt: skip
+    _settle(found)
+
+
+@pytest.mark.clause("LAT-04")
+def test_nobody_is_late(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    seen = None
+    for look in range(LOOKS):
+        timed = runs.light(triton_subject, runs.LIGHT_S + look * 1e-3)
+        triton_evidence.model = timed.model
+        runs.plain(timed.result)
+        found = tail(timed)
+        seen = found if seen is None else seen + found
+        if seen.verdict != "inconclusive" or (not found.quiet and look):
+            break
+    assert seen is not None
+    rate = runs.light_rate(triton_subject)
+    triton_evidence.measure("rate", rate, "requests/s")
+    triton_evidence.measure("late", 100 * seen.late / max(seen.asked, 1), "%", budget=0.3)
+    triton_evidence.measure("worst", seen.worst_ms, "ms")
+    if seen.verdict == "inconclusive":
+        raise Inconclusive(f"{timed.model}: {seen}")
+    assert seen.verdict == "pass", f"{timed.model}: {seen} at {rate:.0f} requests/s"
+
+
+@pytest.mark.clause("LAT-05")
+def test_requests_wait_inside(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    timed = runs.busy(triton_subject)
+    triton_evidence.model = timed.model
+    runs.plain(timed.result)
+    found = outside(timed, runs.network_ms(triton_subject))
+    triton_evidence.measure("latency", float(timed.latency_ms.mean()), "ms")
+    triton_evidence.measure("by the server's account", timed.inside_ms, "ms")
+    triton_evidence.measure("outside the server", 100 * found.value, "%",
+                            budget=100 * found.budget)  # fmt: skip
+    triton_evidence.attach("advice.txt", advice(timed))
+    _settle(found)
+
+
+@pytest.mark.clause("LAT-06")
+def test_the_model_was_measured(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    timed = runs.busy(triton_subject)
+    triton_evidence.model = timed.model
+    result = timed.result
+    runs.plain(result)
+    whole = result.served_whole
+    assert whole is not None, f"the statistics of {timed.model} cannot be read: {result.unread}"
+    triton_evidence.measure("good answers", result.good, "requests")
+    triton_evidence.measure("counted by the server", whole.success, "requests")
+    assert not whole.cache_hits, (
+        f"{timed.model}: {whole.cache_hits} of {whole.success} requests were answered by a response "
+        "cache that its configuration does not ask for"
+    )
+    assert whole.success >= result.good, (
+        f"{timed.model}: {result.good} good answers, and the model gave {whole.success} of them: "
+        "something else answered"
+    )
+    if whole.success > result.good + result.bad:
+        raise Inconclusive(
+            f"{timed.model}: {result.good} good answers, and the server counts {whole.success} "
+            "successful requests: somebody else asks too, or a gateway sends requests twice"
+        )
+
+
+@pytest.mark.clause("LAT-07")
+def test_a_burst_is_worked_off(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    runs.plain(runs.busy(triton_subject).result)
+    found = stress.burst(triton_subject)
+    triton_evidence.model = runs.model_of(triton_subject)
+    runs.plain(found.result)
+    middle = float(np.median(found.drained_ms))
+    triton_evidence.measure("worked off", middle, "ms", budget=found.allowed_ms,
+                            samples=list(found.drained_ms))  # fmt: skip
+    told = (
+        f"{stress.BURST} requests at once took {middle:.0f} ms, allowed {found.allowed_ms:.0f} ms"
+    )
+    if middle > found.allowed_ms and (noise := runs.restless(found.result)):
+        raise Inconclusive(f"{told}; {noise}")
+    assert middle <= found.allowed_ms, told
+
+
+@pytest.mark.clause("LAT-08")
+def test_overload_is_survived(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    runs.plain(runs.alone(triton_subject).result)
+    runs.plain(runs.busy(triton_subject).result)
+    found = stress.overload(triton_subject)
+    triton_evidence.model = name = runs.model_of(triton_subject)
+    triton_evidence.measure("rate", found.rate, "requests/s")
+    triton_evidence.measure("throughput", found.throughput, "requests/s", budget=found.wanted)
+    triton_evidence.measure("refused", found.result.errors, "requests")
+    triton_evidence.measure("median behind it", found.after_ms, "ms", budget=found.allowed_ms)
+    assert not found.result.wrong, f"wrong answers: {found.result.wrong_texts.most_common(2)}"
+    assert not found.unexpected, (
+        f"{name}: errors under overload that do not say too busy: {found.unexpected[:2]}"
+    )
+    runs.plain(found.after)
+    noise = runs.restless(found.after)
+    slow = (
+        f"{name}: {found.throughput:.0f} requests/s of {found.rate:.0f} under overload, "
+        f"{found.wanted:.0f} had to be kept"
+    )
+    late = (
+        f"{name}: behind the overload a request takes {found.after_ms:.1f} ms, it was "
+        f"{found.before_ms:.1f} ms, {found.allowed_ms:.1f} ms are allowed"
+    )
+    for broken, told in (
+        (found.throughput < found.wanted, slow), (found.after_ms > found.allowed_ms, late),
+    ):  # fmt: skip
+        if broken and (noise or found.result.client_busy > 0.8):
+            raise Inconclusive(f"{told}; {noise or 'the client was busy itself'}")
+        assert not broken, told
+
+
+def _settle(found: Finding) -> None:
+    if found.verdict == "inconclusive":
+        raise Inconclusive(found.reason)
+    assert found.verdict == "pass", found.reason
