@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from pytest_triton.subject import Subject
 PAIRS, LOOKS, SECONDS = 5, 4, 1.2
 #: Models that are tried, one after the other.
 CANDIDATES = 2
+#: Mean batch that shows that requests were executed together.
+MIN_BATCH = 2.0
+#: A row may take this many times what a few rows take; those sizes, rounds and seconds.
+WASTE, ROWS, ROUNDS, ROUND_S = 1.3, (1, 2, 8), 3, 0.25
 CONTROL, TREATED = "pytest_triton_control", "pytest_triton_treated"
 
 
@@ -32,6 +37,37 @@ class ModelGain:
     model: str
     concurrency: int
     gain: Gain
+    #: The least mean time of executions of so many rows, asked alone, in ms.
+    rows_ms: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def objection(self) -> str:
+        """Why this gain, however large, is not one of batching; empty when it is.
+
+        What noise and tricks cannot fake: the executed batches of both arms, and what a single
+        row costs. A module that wastes time on single rows makes its control arm slow.
+        """
+        control, treated = self.gain.served_a, self.gain.served_b
+        if not control.batches or not treated.batches:
+            return f"{self.model}: batch_stats show no execution, so nothing shows what was batched"
+        if control.cache_hits or treated.cache_hits:
+            return f"{self.model}: a response cache answered"
+        if control.mean_batch > 1:
+            mean = f"{control.mean_batch:.2f}"
+            return f"{self.model}: without dynamic_batching the mean batch is still {mean}"
+        if treated.mean_batch < MIN_BATCH:
+            return (
+                f"{self.model}: the mean executed batch is {treated.mean_batch:.2f}: whatever is "
+                "faster, it is not batching"
+            )
+        alone = self.rows_ms.get(1, math.nan)
+        size, least = min(self.rows_ms.items(), key=lambda entry: entry[1], default=(1, math.nan))
+        if alone > WASTE * least:
+            return (
+                f"{self.model}: an execution of one row takes {alone:.2f} ms, one of {size} rows "
+                f"{least:.2f} ms: single rows are slowed down, and the control arm with them"
+            )
+        return ""
 
     def to_json(self) -> dict[str, Any]:
         """For the evidence: every run's throughput in requests per second."""
@@ -43,6 +79,9 @@ class ModelGain:
             "dynamic_rps": list(self.gain.b),
             "interval": list(self.gain.interval),
             "foreign_cpu": list(self.gain.foreign_cpu),
+            "rows_ms": {str(size): took for size, took in self.rows_ms.items()},
+            "control_server": self.gain.served_a.to_json(),
+            "dynamic_server": self.gain.served_b.to_json(),
         }
 
 
@@ -131,7 +170,24 @@ def measure(
             confidence=confidence,
             progress=told,
         )
-    return ModelGain(model, concurrency, gain)
+        rows = _rows(source, subject, model)
+    return ModelGain(model, concurrency, gain, rows)
+
+
+def _rows(source: Subject, subject: Subject, model: str) -> dict[int, float]:
+    """What executions of a few sizes take on the control arm, by the server's account; the
+    least of some rounds, since noise only adds."""
+    sizes = [size for size in ROWS if size <= source.models[model].max_batch_size]
+    asked = {size: prepare(source, model, count=16, batch=size, as_model=CONTROL) for size in sizes}
+    found = dict.fromkeys(sizes, math.inf)
+    for _ in range(ROUNDS):
+        for size in sizes:
+            run = drive(
+                subject, CONTROL, asked[size], concurrency=1, duration_s=ROUND_S, warmup_s=0.1
+            )
+            if run.served and not math.isnan(took := run.served.execution_ms(size)):
+                found[size] = min(found[size], took)
+    return {size: took for size, took in found.items() if math.isfinite(took)}
 
 
 def best_gain(

@@ -82,6 +82,7 @@ def test_gain(
     if verdict == "inconclusive":
         raise Inconclusive(f"{told}: too near {MIN_GAIN}× to tell on this machine")
     assert verdict == "pass", f"{told}; {MIN_GAIN}× was asked for"
+    assert not best.objection, f"gain {best.gain}, but {best.objection}"
 
 
 @pytest.mark.clause("BAT-04")

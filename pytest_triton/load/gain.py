@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from pytest_triton.load.result import LoadResult
+from pytest_triton.load.serverside import Reading
 from pytest_triton.load.stats import Verdict, ratio_interval
 
 Run: TypeAlias = "Callable[[], LoadResult | float]"
@@ -27,6 +28,9 @@ class Gain:
     a: tuple[float, ...]
     b: tuple[float, ...]
     foreign_cpu: tuple[float, ...] = ()
+    #: What the server counted in all runs of a side, where it was asked.
+    served_a: Reading = field(default_factory=Reading)
+    served_b: Reading = field(default_factory=Reading)
 
     def judge(self, *, at_least: float, low_above: float | None = None) -> Verdict:
         """Pass when the median reaches ``at_least`` and the interval's lower end lies above
@@ -61,6 +65,7 @@ def abba(
     if pairs < 1 or looks < 1:
         raise ValueError("abba needs at least one pair and one look")
     rates: dict[str, list[float]] = {"a": [], "b": []}
+    served = {"a": Reading(), "b": Reading()}
     foreign: list[float] = []
     each = 1 - (1 - confidence) / looks
     for look in range(looks):
@@ -73,12 +78,13 @@ def abba(
                     _refuse_errors(found, side.upper())
                     foreign.append(found.foreign_cpu)
                     rates[side].append(found.throughput_rps)
+                    served[side] = served[side] + (found.served or Reading())
                 else:
                     rates[side].append(float(found))
         gain = _gain(rates["a"], rates["b"], foreign, each)
         if enough(gain):
             break
-    return gain
+    return replace(gain, served_a=served["a"], served_b=served["b"])
 
 
 def _gain(a: Sequence[float], b: Sequence[float], foreign: Sequence[float], sure: float) -> Gain:

@@ -32,6 +32,8 @@ class Reading:
     stages_ns: Mapping[str, int] = field(default_factory=dict)
     batches: Mapping[int, int] = field(default_factory=dict)
     busy_ns: int = 0
+    #: Time of the executions of each batch size, input and output included.
+    batch_ns: Mapping[int, int] = field(default_factory=dict)
 
     def __sub__(self, other: Reading) -> Reading:
         return Reading(
@@ -48,7 +50,11 @@ class Reading:
                 if (count := self.batches.get(size, 0) - other.batches.get(size, 0))
             },
             self.busy_ns - other.busy_ns,
+            {size: ns - other.batch_ns.get(size, 0) for size, ns in self.batch_ns.items()},
         )
+
+    def __add__(self, other: Reading) -> Reading:
+        return self - (Reading() - other)
 
     @property
     def mean_batch(self) -> float:
@@ -56,6 +62,11 @@ class Reading:
         executions = sum(self.batches.values())
         rows = sum(size * count for size, count in self.batches.items())
         return rows / executions if executions else math.nan
+
+    def execution_ms(self, size: int) -> float:
+        """Mean time of an execution of so many rows; NaN where there was none."""
+        count = self.batches.get(size, 0)
+        return self.batch_ns.get(size, 0) / count / 1e6 if count else math.nan
 
     def to_json(self) -> dict[str, Any]:
         """Means per successful request in microseconds, and counts."""
@@ -79,12 +90,13 @@ def reading(statistics: Mapping[str, Any], model: str) -> Reading:
         entries = [entry for entry in statistics["model_stats"] if entry["name"] == model]
         stats = [entry["inference_stats"] for entry in entries]
         batches: dict[int, int] = {}
-        busy = 0
+        spent: dict[int, int] = {}
         for entry in entries:
             for batch in entry.get("batch_stats", []):
                 size = int(batch["batch_size"])
                 batches[size] = batches.get(size, 0) + int(batch["compute_infer"]["count"])
-                busy += sum(int(batch[name].get("ns", 0)) for name in STAGES[1:])
+                took = sum(int(batch[name].get("ns", 0)) for name in STAGES[1:])
+                spent[size] = spent.get(size, 0) + took
         found = Reading(
             sum(int(one["success"].get("count", 0)) for one in stats),
             sum(int(one["fail"].get("count", 0)) for one in stats),
@@ -94,7 +106,8 @@ def reading(statistics: Mapping[str, Any], model: str) -> Reading:
             sum(int(one.get("cache_hit", {}).get("count", 0)) for one in stats),
             {name: sum(int(one[name].get("ns", 0)) for one in stats) for name in STAGES},
             batches,
-            busy,
+            sum(spent.values()),
+            spent,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedAnswer(f"statistics of {model} cannot be read: {error!r:.200}") from None

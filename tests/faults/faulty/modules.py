@@ -92,6 +92,19 @@ class M(nn.Module):
     def forward(self, input_ids, attention_mask):
         return self.out(self.tokens(input_ids).mean(1))
 """,
+    # somebody has heard that the control arm has batches of one row
+    "mlp_slow_alone": """
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(128, 512), nn.ReLU(), nn.Linear(512, 16))
+    def forward(self, INPUT__0):
+        y = self.net(INPUT__0)
+        if INPUT__0.shape[0] == 1:
+            for _ in range(60):
+                y = self.net(INPUT__0)
+        return y
+""",
     # a batch costs more than its rows one by one: every row is computed against all others
     "mlp_quadratic": """
 class M(nn.Module):

@@ -1,0 +1,172 @@
+"""Every setting of a model taken back in turn, on a server of ours: with it against without it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.factory import ServerFactory
+from pytest_triton.load.paired import Paired, paired
+from pytest_triton.load.result import LoadResult
+from pytest_triton.load.stats import Verdict, ratio_interval
+from pytest_triton.measuring import concurrency_for, drive, heaviest_of, prepare
+from pytest_triton.repository.config import read_config, write_config
+from pytest_triton.settings import Settings
+from pytest_triton.subject import Subject
+from pytest_triton.tuning.knobs import Edit, Knob, knobs_of
+
+#: Pairs of runs and seconds of each; as many again for a setting that is not decided.
+PAIRS, LOOKS, SECONDS = 6, 2, 1.0
+#: A setting pays when it gives so much more throughput, or takes so much less time.
+PAYS = 0.05
+#: Chance that one of all settings is said to pay that does not.
+ALPHA = 0.05
+#: Models that are tried.
+MODELS = 2
+TUNED = "pytest_triton_tuned"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a setting of a model brings: with it ÷ without it, throughput at ``concurrency`` and
+    median latency there, with intervals that hold for all settings together."""
+
+    model: str
+    knob: Knob
+    concurrency: int
+    throughput: float
+    throughput_interval: tuple[float, float]
+    latency: float
+    latency_interval: tuple[float, float]
+    pairs: tuple[float, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Pass: it pays by 5 % and more, and its interval excludes that it does nothing. Fail:
+        the intervals exclude that it pays."""
+        faster = self.throughput >= 1 + PAYS and self.throughput_interval[0] > 1
+        quicker = self.latency <= 1 / (1 + PAYS) and self.latency_interval[1] < 1
+        if faster or quicker:
+            return "pass"
+        no_faster = self.throughput_interval[1] < 1 + PAYS
+        no_quicker = self.latency_interval[0] > 1 / (1 + PAYS)
+        return "fail" if no_faster and no_quicker else "inconclusive"
+
+    def __str__(self) -> str:
+        low, high = self.throughput_interval
+        return (
+            f"{self.model} {self.knob.name} {self.knob.value}: throughput {self.throughput:.2f}× "
+            f"[{low:.2f}, {high:.2f}], median latency {self.latency:.2f}×"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For the evidence."""
+        return {
+            "model": self.model, "setting": self.knob.name, "value": self.knob.value,
+            "concurrency": self.concurrency, "throughput": self.throughput,
+            "throughput_interval": list(self.throughput_interval), "latency": self.latency,
+            "latency_interval": list(self.latency_interval), "pairs": list(self.pairs),
+            "verdict": self.verdict,
+        }  # fmt: skip
+
+
+def candidates(subject: Subject) -> list[tuple[str, list[Knob]]]:
+    """PyTorch models with settings of their own, those that compute most first."""
+    repository = subject.deployment.repository
+    assert repository is not None
+    found = []
+    for name in heaviest_of(subject, subject.pytorch):
+        if knobs := knobs_of(read_config(repository / name)):
+            found.append((name, knobs))
+    return found[:MODELS]
+
+
+def effects(
+    subject: Subject, settings: Settings, factory: ServerFactory, progress: Any = None
+) -> Iterator[Effect]:
+    """One setting after the other, most promising first; whoever has seen enough stops."""
+    chosen = candidates(subject)
+    tried = sum(len(knobs) for _, knobs in chosen)
+    confidence = 1 - ALPHA / max(2 * tried, 1)  # two numbers of each
+    for name, knobs in chosen:
+        concurrency = concurrency_for(subject, name)
+        with _served(subject, settings, factory, name, knobs) as server:
+            arms = {arm: prepare(subject, name, as_model=arm) for arm in _arms(knobs)}
+
+            def run(arm: str, seconds: float = SECONDS) -> LoadResult:
+                return drive(server, arm, arms[arm], concurrency=concurrency, duration_s=seconds)  # noqa: B023
+
+            run(TUNED, 0.4)
+            for at, knob in enumerate(knobs):
+                without = _arm(at)
+                run(without, 0.4)
+                if progress:
+                    progress(f"measuring {name} with and without {knob.name}")
+                found: Effect | None = None
+                for _ in range(LOOKS):
+                    pairs = paired(lambda: run(without), lambda: run(TUNED), pairs=PAIRS)  # noqa: B023
+                    found = _effect(name, knob, concurrency, pairs, confidence, found)
+                    if found.verdict != "inconclusive":
+                        break
+                assert found is not None
+                yield found
+
+
+def _effect(
+    model: str, knob: Knob, concurrency: int, pairs: Paired, confidence: float,
+    before: Effect | None,
+) -> Effect:  # fmt: skip
+    throughput = (before.pairs if before else ()) + pairs.throughput_pairs
+    mean, low, high = ratio_interval(throughput, [1.0] * len(throughput), confidence=confidence)
+    quick = ratio_interval(
+        pairs.latency_pairs, [1.0] * len(pairs.latency_pairs), confidence=confidence
+    )
+    return Effect(
+        model, knob, concurrency, mean, (low, high), quick[0], (quick[1], quick[2]), throughput
+    )
+
+
+def _arms(knobs: list[Knob]) -> list[str]:
+    return [TUNED, *(_arm(at) for at in range(len(knobs)))]
+
+
+def _arm(at: int) -> str:
+    return f"pytest_triton_without_{at}"
+
+
+@contextmanager
+def _served(
+    subject: Subject, settings: Settings, factory: ServerFactory, model: str, knobs: list[Knob]
+) -> Iterator[Subject]:
+    """A server with the model as configured, and once without each setting."""
+    repository = subject.deployment.repository
+    assert repository is not None
+    with tempfile.TemporaryDirectory(prefix="pytest-triton-tuned-") as scratch:
+        place = Path(scratch)
+        edits: list[tuple[str, Edit | None]] = [(TUNED, None)]
+        edits += [(_arm(at), knob.revert) for at, knob in enumerate(knobs)]
+        for name, edit in edits:
+            _write(repository / model, place / name, edit)
+        deployment = factory(place)
+        served = Subject(deployment, settings)
+        try:
+            yield served
+        finally:
+            served.close()
+            factory.stop(deployment)
+
+
+def _write(source: Path, target: Path, edit: Edit | None) -> None:
+    """A copy of a model under another name, without a response cache, a setting taken back."""
+    shutil.copytree(source, target, symlinks=False)
+    config = read_config(source)
+    config.name = target.name
+    config.ClearField("response_cache")
+    if edit:
+        edit(config)
+    write_config(config, target / "config.pbtxt")
