@@ -21,6 +21,7 @@ COMMANDS = {
     "ablate": "what each optimisation of a TorchScript model brings, accuracy beside speed",
     "compare": "a HuggingFace model in process against itself behind Triton",
     "llama": "a Llama as logits and as a token stream, against generate()",
+    "diff": "two reports: what got worse, and what only noise tells apart",
     "doctor": "what this machine has, and what it lacks",
     "explain": "what a clause asks for, and how to run it alone",
     "init": "a repository to start from, for a PyTorch module or a HuggingFace directory",

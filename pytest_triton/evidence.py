@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from pytest_triton.charted import Charted
 from pytest_triton.criteria.outcome import Measurement
 from pytest_triton.criteria.status import NotAssessed, Reason
 from pytest_triton.errors import Findings, SubjectFault
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_triton.probe.transcript import Transcript
 
 
-class Evidence:
+class Evidence(Charted):
     """Collects what one test saw. Files go below ``directory``; without one nothing is written."""
 
     def __init__(self, clause: str | None, directory: Path | None) -> None:
@@ -47,14 +48,25 @@ class Evidence:
         interval: tuple[float, float] | None = None,
         budget: float | None = None,
         margin: float | None = None,
-        samples: Sequence[float] | None = None,
+        samples: Sequence[float] | Mapping[str, Any] | None = None,
+        statistic: str | None = None,
+        better: Literal["lower", "higher", "none"] | None = None,
+        kept: Any = None,
     ) -> None:
-        """Record a number with its unit; ``samples`` (same unit) are kept in a file."""
-        path = None
+        """Record a number with its unit.
+
+        ``samples`` (same unit, in order of time) or a series (see the methods below);
+        ``kept`` instead: what :meth:`keep` returned, for samples of several numbers.
+        ``statistic`` says which number of the samples the value is (``p95``, ``median``,
+        ``mean``), ``better`` which way is better when neither unit nor name says so.
+        """
         if samples is not None:
-            path = self.attach(f"{name}.samples.json", list(samples))
+            content = samples if isinstance(samples, Mapping) else list(samples)
+            kept = self.keep(name, content)
         self.measurements.append(
-            Measurement(name, unit, float(value), interval, budget, margin, path).to_json()
+            Measurement(
+                name, unit, float(value), interval, budget, margin, kept, statistic, better
+            ).to_json()
         )
 
     def attach(self, name: str, content: bytes | str | Mapping[Any, Any] | list[Any]) -> str | None:

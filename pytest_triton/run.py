@@ -18,6 +18,7 @@ from pytest_triton.items import clause_id, is_suite, show_not_assessed, status_o
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_triton.baseline.loaded import Loaded
     from pytest_triton.criteria.outcome import Outcome
     from pytest_triton.evidence import Evidence
     from pytest_triton.grade.scorecard import Scorecard
@@ -51,6 +52,7 @@ class Run:
         self._notes: list[str] = []
         self._armed = False
         self._refused = ""
+        self._baseline: Loaded | None = None
 
     # -- arming --------------------------------------------------------------------------
 
@@ -146,11 +148,20 @@ class Run:
             raise pytest.UsageError(
                 "--reruns would turn a flaky failure into a pass: a verdict cannot be rerun"
             )
-        for name, issue in (("baseline", "regression checks"),):
-            if getattr(self.settings, name):
-                raise pytest.UsageError(f"--triton-{name}: {issue} are not built yet")
+        self._read_baseline()
         if self.settings.profile == "certificate":
             raise pytest.UsageError("--triton-profile certificate is not built yet")
+
+    def _read_baseline(self) -> None:
+        """Before anything boots, and before the last report, which may be it, is dropped."""
+        if self.settings.baseline is None or self._baseline is not None:
+            return
+        from pytest_triton.baseline.held import read
+
+        try:
+            self._baseline = read(self.settings.baseline)
+        except ToolError as error:
+            raise pytest.UsageError(f"--triton-baseline: {error}") from None
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         if self._armed:
@@ -297,6 +308,7 @@ class Run:
         if not hasattr(self, "_controller"):
             self._controller = Controller()
             self.config.add_cleanup(self._controller.close)
+        self._read_baseline()
         node.workerinput["triton_seed"] = self.settings.seed
         node.workerinput["triton_shared"] = self._controller.to_json()
 
@@ -358,6 +370,10 @@ class Run:
             },
             notes=self._notes,
         )
+        if self._baseline is not None:
+            from pytest_triton.baseline.held import hold
+
+            hold(report, self.settings.report, self._baseline)
         return self._amended(report)
 
     def _amended(self, report: dict[str, Any]) -> dict[str, Any]:
@@ -371,5 +387,5 @@ class Run:
             report["verdict"]["reasons"].append(text)
             report["verdict"]["exit_status"] = 1
             return report
-        decided = ("schema_version", "complete", "verdict", "criteria", "clauses")
-        return amended | {key: report[key] for key in decided}
+        decided = ("schema_version", "complete", "verdict", "criteria", "clauses", "baseline")
+        return amended | {key: report[key] for key in decided if key in report}

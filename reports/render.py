@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,13 @@ def read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadReport(f"{path}: no JSON: {error}") from None
     schema = json.loads(SCHEMA.read_text("utf-8"))
+    version = report.get("schema_version") if isinstance(report, dict) else None
+    known = schema["properties"]["schema_version"]["enum"]
+    if isinstance(version, str) and version not in known and re.match(r"\d+\.\d+\Z", version):
+        raise BadReport(
+            f"{path}: version {version[:20]} of the schema; {', '.join(known)} are read here",
+            "use the pytest-triton that wrote it, or a later one",
+        )
     try:
         jsonschema.Draft202012Validator(schema).validate(report)
     except jsonschema.ValidationError as error:

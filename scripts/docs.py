@@ -73,7 +73,6 @@ UNBUILT = {
     "compose-service": "not built yet, as is the docker launcher",
     "launcher": "docker is not built yet",
     "profile": "certificate is not built yet",
-    "baseline": "not built yet",
 }
 VARIABLES = {
     "PYTEST_TRITON_CACHE": "directory of servers, exported models and the server's numpy "
@@ -82,8 +81,8 @@ VARIABLES = {
     "by itself",
 }
 COMMAND_EXITS = {
-    "0": "done; lint: nothing as bad as `--fail-on` was found",
-    "1": "lint: something was found",
+    "0": "done; lint: nothing as bad as `--fail-on` was found; diff: nothing is worse",
+    "1": "lint: something was found; diff: a clause or a number is worse",
     "2": "usage error; `init`: also an export that is refused",
     "3": "lint: an error of its own, nothing was judged",
     "12": "this machine lacks something, or the server ended by itself; to be retried when mended",
@@ -398,7 +397,7 @@ def report() -> str:
     schema = json.loads((ROOT / "reports" / "report.schema.json").read_text("utf-8"))
     parts = [
         "# report.json\n",
-        f"Version {schema['properties']['schema_version']['const']} of the "
+        f"Version {schema['properties']['schema_version']['enum'][-1]} of the "
         "[JSON Schema](../../reports/report.schema.json), which is also in the package. "
         f"{schema['description']}\n",
         "The report is written to `--triton-report`, also after an interruption (`complete` is "

@@ -36,6 +36,7 @@ def test_configured(triton_subject: Subject) -> None:
 @pytest.mark.clause("BAT-02")
 def test_batches_are_formed(triton_subject: Subject, triton_evidence: Evidence) -> None:
     means: dict[str, float] = {}
+    sizes: dict[str, dict[int, int]] = {}
     for name in heaviest(triton_subject):
         _, before = statistics(triton_subject, name)
         run = drive(triton_subject, name, prepare(triton_subject, name), duration_s=1.0)
@@ -43,11 +44,11 @@ def test_batches_are_formed(triton_subject: Subject, triton_evidence: Evidence) 
         batches = after - before
         triton_evidence.attach(f"{name}.batches.json", batches.executions)
         assert not run.errors, f"{name}: {run.errors} errors: {run.error_texts.most_common(2)}"
-        means[name] = batches.mean
+        means[name], sizes[name] = batches.mean, batches.executions
         if batches.mean >= MIN_BATCH:
             break
     best = max(means, key=lambda name: means[name])
-    triton_evidence.measure("mean batch", means[best], "rows", budget=MIN_BATCH)
+    triton_evidence.batches(sizes[best], budget=MIN_BATCH)
     assert means[best] >= MIN_BATCH, "; ".join(
         f"{name}: mean executed batch {mean:.2f}, at least {MIN_BATCH:g} was expected"
         for name, mean in means.items()
@@ -68,14 +69,13 @@ def test_gain(
         triton_evidence.attach(f"{result.model}.gain.json", result.to_json())
     best = max(found, key=lambda result: result.gain.median)
     triton_evidence.model = best.model
-    triton_evidence.measure(
+    triton_evidence.pairs(
         "gain",
+        best.gain.values,
         best.gain.median,
-        "×",
         interval=best.gain.interval,
         budget=MIN_GAIN,
         margin=best.gain.median - MIN_GAIN,
-        samples=best.gain.values,
     )
     verdict = best.gain.judge(at_least=MIN_GAIN, low_above=MIN_LOW)
     told = "; ".join(f"{result.model}: gain {result.gain}" for result in found)

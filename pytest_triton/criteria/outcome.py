@@ -14,8 +14,9 @@ class Measurement:
     """A number with its unit, and what it was held against.
 
     ``interval`` is a 95 % interval of the value, ``budget`` what it must not pass (in the
-    same unit), ``margin`` the distance to it (positive: within), ``samples`` the file of
-    raw samples, relative to the report's directory.
+    same unit), ``margin`` the distance to it (positive: within), ``samples`` raw samples, a
+    series, or the path of either relative to the report's directory (:mod:`pytest_triton.series`).
+    ``statistic`` says which number of the samples the value is, ``better`` which way is better.
     """
 
     name: str
@@ -24,7 +25,9 @@ class Measurement:
     interval: tuple[float, float] | None = None
     budget: float | None = None
     margin: float | None = None
-    samples: str | None = None
+    samples: Any = None
+    statistic: str | None = None
+    better: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As in report.json: absent members are left out."""

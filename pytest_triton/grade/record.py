@@ -14,7 +14,7 @@ from pytest_triton import __version__
 from pytest_triton.criteria.shows import summary
 from pytest_triton.grade.scorecard import Scorecard
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 HEADER = "--triton-header"
 _USERINFO = re.compile(r"://[^/\s@?#]*@")
 PACKAGES = (
@@ -79,7 +79,17 @@ def finite(entry: dict[str, Any]) -> dict[str, Any]:
         shown["value"] = None
     if not all(math.isfinite(bound) for bound in shown.get("interval", ())):
         del shown["interval"]
+    if "samples" in shown:
+        shown["samples"] = _without_nan(shown["samples"])
     return shown
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(item) for key, item in content.items()}
+    if isinstance(content, list):
+        return [_without_nan(item) for item in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def build(
