@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pytest_triton.series import INLINE, Kind, packed, size
+
+if TYPE_CHECKING:
+    from pytest_triton.load.stats import Numbers
 
 #: Values of all series of one test that report.json itself holds.
 INLINE_OF_TEST = 4 * INLINE
@@ -21,11 +24,9 @@ class Charted:
 
     _inline = 0
 
-    def measure(self, name: str, value: float, unit: str, **more: Any) -> None:
-        raise NotImplementedError
-
-    def attach(self, name: str, content: bytes) -> str | None:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+        measure: Callable[..., None]
+        attach: Callable[..., str | None]
 
     def keep(self, name: str, content: Any, *, in_file: bool = False) -> Any:
         """``samples`` for a measurement: the content itself, or the path of its file.
@@ -100,10 +101,14 @@ class Charted:
     ) -> None:
         """Where the time of a request goes, in order: ``stages({"queue": 0.4, "compute": 2.1})``.
 
-        The value is their sum. ``rows`` are more of the same, by name: one for each concurrency.
+        The value is their sum. ``rows`` are more of the same by name, one for each concurrency;
+        ``y_name`` then names the first.
         """
         labels = list(parts)
-        more = {row: (unit, [of.get(label, 0.0) for label in labels]) for row, of in (rows or {}).items()}
+        more = {
+            row: (unit, [of.get(label, 0.0) for label in labels])
+            for row, of in (rows or {}).items()
+        }
         self.series(
             name, unit, x=labels, y=list(parts.values()), kind="stages",
             value=sum(parts.values()), more=more, **measured,
@@ -111,9 +116,9 @@ class Charted:
 
     def latency(
         self,
-        latencies_ms: Sequence[float],
+        latencies_ms: Numbers,
         *,
-        ended_s: Sequence[float] | None = None,
+        ended_s: Numbers | None = None,
         budgets: Mapping[str, float] | None = None,
         name: str = "",
     ) -> None:
@@ -156,6 +161,4 @@ class Charted:
 
 def _plain(values: Sequence[Any]) -> list[Any]:
     """Numbers of any library as JSON's."""
-    return [
-        item if isinstance(item, (str, int)) else round(float(item), 6) for item in values
-    ]
+    return [item if isinstance(item, (str, int)) else round(float(item), 6) for item in values]

@@ -127,7 +127,8 @@ def _series(content: Any) -> Series:
         raise NoSamples("the samples' file is no list of numbers and no series")
     wrong = "the series has something other than numbers"
     y = _numbers(content.get("y"), wrong)
-    x, labels = content.get("x") or [], ()
+    x: Any = content.get("x") or []
+    labels: tuple[str, ...] = ()
     if isinstance(x, list) and x and all(isinstance(item, str) for item in x):
         labels, x = tuple(x), []
     places = _numbers(x, wrong)
@@ -148,7 +149,9 @@ def _series(content: Any) -> Series:
         content["kind"],
         tuple(places[at] for at in kept) if places else (),
         tuple(labels[at] for at in kept) if labels else (),
-        *(str(content.get(key, "")) for key in ("x_name", "x_unit", "y_name")),
+        x_name=str(content.get("x_name", "")),
+        x_unit=str(content.get("x_unit", "")),
+        y_name=str(content.get("y_name", "")),
         more=tuple(
             Line(str(row.get("name", "")), str(row.get("unit", "")), tuple(y[at] for at in kept))
             for row, y in zip(more, rows, strict=True)

@@ -1,33 +1,28 @@
-"""Charts of a measurement, out of its samples' file alone: geometry here, SVG in the template.
+"""Charts of a measurement, out of its samples alone: geometry here, SVG in the template.
 
-Lengths are units of the view box (about CSS pixels); nothing is drawn that the file does not
+Lengths are units of the view box (about CSS pixels); nothing is drawn that they do not
 hold, and what lies beyond the axis is counted at its edge.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pytest_triton.criteria.shows import measured, number, quantity
+from pytest_triton.series import NoSamples, Series, read
 
+from . import bars, lines
+from .pictures import Picture
 from .text import clean
 
 WIDTH, HEIGHT = 560.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 24.0, 78.0, 60.0
 #: Up to so many samples each is a dot; above, a histogram.
 DOTS = 60
-#: Bytes of a samples' file that are read.
-MAX_BYTES = 64 << 20
-
-
-class NoSamples(Exception):
-    """The samples' file cannot be drawn; the text says why."""
 
 
 @dataclass(slots=True)
@@ -51,7 +46,7 @@ class Chart:
     empty: str = ""
     ticks: list[tuple[float, str]] = field(default_factory=list)
     bars: list[tuple[float, float, float, float]] = field(default_factory=list)
-    dots: list[tuple[float, float]] = field(default_factory=list)
+    dots: list[tuple[float, float, float]] = field(default_factory=list)
     box: tuple[float, float, float, float, float] | None = None
     interval: tuple[float, float] | None = None
     value: Mark | None = None
@@ -66,65 +61,84 @@ class Chart:
     floor: float = HEIGHT - BOTTOM
 
 
-def inside(directory: Path, path: str) -> Path:
-    """A file below the report's directory; NoSamples for a path that leads out of it."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or "\0" in path:
-        raise NoSamples("the path of the samples leads out of the report")
-    root = directory.resolve()
-    try:
-        target = (root / pure).resolve()
-    except (OSError, RuntimeError) as error:
-        raise NoSamples(f"the samples cannot be read: {error}") from None
-    if root not in target.parents:
-        raise NoSamples("the path of the samples leads out of the report")
-    return target
-
-
-def read_samples(
-    directory: Path, path: str, evidence: Sequence[Mapping[str, Any]]
-) -> tuple[list[float], int]:
-    """Finite samples and how many were not; NoSamples when the file is not what was kept."""
-    target = inside(directory, path)
-    try:
-        if target.stat().st_size > MAX_BYTES:
-            raise NoSamples(f"the samples' file has more than {MAX_BYTES >> 20} MiB")
-        data = target.read_bytes()
-    except OSError as error:
-        raise NoSamples(f"the samples cannot be read: {error.strerror}") from None
-    known = {entry["sha256"] for entry in evidence if entry["path"] == path}
-    if known and hashlib.sha256(data).hexdigest() not in known:
-        raise NoSamples("the samples' file is not the one that the report was made of")
-    try:
-        samples = json.loads(data)
-        if not isinstance(samples, list) or any(
-            isinstance(item, bool) or not isinstance(item, (int, float)) for item in samples
-        ):
-            raise NoSamples("the samples' file is no list of numbers")
-        values = [float(item) for item in samples]
-    except (ValueError, RecursionError, OverflowError):
-        raise NoSamples("the samples' file is no list of numbers") from None
-    finite = [value for value in values if math.isfinite(value)]
-    return finite, len(values) - len(finite)
-
-
 def draw(
-    measurement: Mapping[str, Any], directory: Path, evidence: Sequence[Mapping[str, Any]]
-) -> Chart:
-    """The chart of a measurement that has samples."""
-    unit = clean(measurement["unit"], 40)
-    chart = Chart(clean(measurement["name"], 200), unit, [])
+    measurement: Mapping[str, Any],
+    directory: Path,
+    evidence: Sequence[Mapping[str, Any]],
+    others: Sequence[Mapping[str, Any]] = (),
+) -> Chart | Picture:
+    """The picture of a measurement that has samples; ``others`` are of the same samples."""
+    unit, name = clean(measurement["unit"], 40), clean(measurement["name"], 200)
     try:
-        samples, lost = read_samples(directory, str(measurement["samples"]), evidence)
+        series = read(measurement["samples"], directory, evidence)
     except NoSamples as error:
-        chart.empty = str(error)
-        return chart
+        return Chart(name, unit, [], empty=str(error))
+    if series.kind == "distribution" and not measurement.get("statistic"):
+        return _samples(Chart(name, unit, []), series, measurement)
+    return _picture(Picture(name, unit), series, [measurement, *others])
+
+
+def _picture(picture: Picture, series: Series, entries: Sequence[Mapping[str, Any]]) -> Picture:
+    picture.n = len(series.y)
+    if series.kind == "distribution":
+        names = [clean(entry["name"], 200) for entry in entries]
+        picture.name = names[0] if len(names) == 1 else f"latency: {', '.join(names)}"
+    needs_x = series.kind in ("curve", "times", "batches")
+    if (
+        not series.y
+        or (needs_x and not series.x)
+        or (series.kind == "stages" and not series.labels)
+    ):
+        picture.caption, picture.empty = ["n = 0"], "no data"
+        return picture
+    picture.caption = [_said(entry) for entry in entries] + [_counted(series)]
+    if series.lost:
+        picture.caption.append(f"{series.lost} samples are no numbers")
+    try:
+        if series.kind == "distribution":
+            bars.distribution(picture, series, entries)
+        else:
+            drawn = {
+                "curve": lines.curve, "times": lines.times, "pairs": lines.pairs,
+                "batches": bars.batches, "stages": bars.stages,
+            }[series.kind]  # fmt: skip
+            drawn(picture, series, entries[0])
+    except (ValueError, OverflowError, ZeroDivisionError, StopIteration):
+        picture.marks.clear()
+        picture.legend.clear()
+        picture.empty = "the samples do not fit on one axis"
+    return picture
+
+
+def _counted(series: Series) -> str:
+    """How many of what the picture is made of."""
+    count = sum(series.y) if series.kind == "batches" else len(series.y)
+    of = {
+        "pairs": "pairs", "curve": "points", "times": "windows", "batches": "executions",
+        "stages": "parts",
+    }  # fmt: skip
+    return f"n = {quantity(count, of.get(series.kind, ''))}"
+
+
+def _said(entry: Mapping[str, Any]) -> str:
+    """The number in words."""
+    unit = clean(entry["unit"], 40)
+    said = f"{clean(entry['name'], 60)} {measured({**entry, 'unit': unit})}"
+    if entry.get("interval"):
+        said += " (95 % interval)"
+    if entry.get("budget") is not None:
+        said += f", budget {quantity(float(entry['budget']), unit)}"
+    return said
+
+
+def _samples(chart: Chart, series: Series, measurement: Mapping[str, Any]) -> Chart:
+    samples, unit = list(series.y), chart.unit
     chart.n = len(samples)
     said = measured({**measurement, "unit": unit})
     chart.caption.append(f"{said} (95 % interval)" if measurement.get("interval") else said)
     chart.caption.append(f"n = {number(len(samples))}")
-    if lost:
-        chart.caption.append(f"{lost} samples are no numbers")
+    if series.lost:
+        chart.caption.append(f"{series.lost} samples are no numbers")
     if not samples:
         # A value without samples has nothing behind it.
         chart.caption = ["n = 0"]
@@ -172,7 +186,7 @@ def _fill(chart: Chart, ordered: list[float], measurement: Mapping[str, Any]) ->
     if outside := len(ordered) - len(shown):
         chart.beyond = f"{outside} beyond the axis, up to {quantity(ordered[-1], chart.unit)}"
     if len(ordered) <= DOTS:
-        chart.dots = _dots([at(sample) for sample in shown], chart)
+        chart.dots = _dots([(at(sample), sample) for sample in shown], chart)
     else:
         _histogram(chart, shown, low, high)
     if len(ordered) >= 5:
@@ -222,19 +236,19 @@ def _step(span: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= rough)
 
 
-def _dots(places: Sequence[float], chart: Chart) -> list[tuple[float, float]]:
-    """Dots that would cover each other are stacked."""
+def _dots(places: Sequence[tuple[float, float]], chart: Chart) -> list[tuple[float, float, float]]:
+    """Dots at their places, with their samples; those that would cover each other are stacked."""
     column: dict[int, int] = {}
     room = chart.floor - chart.ceiling - 8
-    for x in places:
+    for x, _ in places:
         column[round(x / 9)] = column.get(round(x / 9), 0) + 1
     pitch = min(9.0, room / max(column.values(), default=1))
     height: dict[int, int] = {}
     dots = []
-    for x in places:
+    for x, sample in places:
         level = height.get(round(x / 9), 0)
         height[round(x / 9)] = level + 1
-        dots.append((x, round(chart.floor - 6 - level * pitch, 2)))
+        dots.append((x, round(chart.floor - 6 - level * pitch, 2), sample))
     return dots
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from . import charts, text
+from pytest_triton.series import NoSamples, inside
+
+from . import text
 
 #: Bytes of a transcript that are read.
 MAX_BYTES = 32 << 20
@@ -30,14 +32,14 @@ def line(clause: Mapping[str, Any], directory: Path) -> str:
 def _calls(directory: Path, entry: Mapping[str, Any]) -> Any:
     """What the file holds, if it is the one that the report was made of."""
     try:
-        target = charts.inside(directory, entry["path"])
+        target = inside(directory, entry["path"])
         if target.stat().st_size > MAX_BYTES:
             return None
         data = target.read_bytes()
         if hashlib.sha256(data).hexdigest() != entry["sha256"]:
             return None
         return json.loads(data)
-    except (charts.NoSamples, OSError, ValueError, RecursionError):
+    except (NoSamples, OSError, ValueError, RecursionError):
         return None
 
 

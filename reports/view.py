@@ -226,10 +226,18 @@ def _measurement(entry: Mapping[str, Any]) -> dict[str, str]:
 
 def _draw(row: dict[str, Any], clause: Mapping[str, Any], directory: Path, most: int) -> int:
     """Draw at most so many charts of a clause; returns how many more may be drawn."""
-    for entry in clause["measurements"]:
-        if entry.get("samples") and most:
-            row["charts"].append(charts.draw(entry, directory, clause["evidence"]))
-            most -= 1
+    entries = [entry for entry in clause["measurements"] if entry.get("samples") is not None]
+    drawn: set[str] = set()
+    for entry in entries:
+        samples = entry["samples"]
+        if not most or (isinstance(samples, str) and samples in drawn):
+            continue
+        others = []
+        if isinstance(samples, str):  # several numbers of the same samples: one picture
+            drawn.add(samples)
+            others = [one for one in entries if one["samples"] == samples and one is not entry]
+        row["charts"].append(charts.draw(entry, directory, clause["evidence"], others))
+        most -= 1
     return most
 
 

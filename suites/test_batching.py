@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from pytest_triton.counting import Counts, as_json, observe, statistics
@@ -36,7 +38,7 @@ def test_configured(triton_subject: Subject) -> None:
 @pytest.mark.clause("BAT-02")
 def test_batches_are_formed(triton_subject: Subject, triton_evidence: Evidence) -> None:
     means: dict[str, float] = {}
-    sizes: dict[str, dict[int, int]] = {}
+    sizes: dict[str, Mapping[int, int]] = {}
     for name in heaviest(triton_subject):
         _, before = statistics(triton_subject, name)
         run = drive(triton_subject, name, prepare(triton_subject, name), duration_s=1.0)

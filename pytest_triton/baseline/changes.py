@@ -69,9 +69,7 @@ def clauses(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
             word = UNJUDGED
         else:
             word = WORSE if after > before else BETTER
-        yield Change(
-            entry["id"], entry["title"], _shown(was), _shown(entry), word, entry["reason"]
-        )
+        yield Change(entry["id"], entry["title"], _shown(was), _shown(entry), word, entry["reason"])
 
 
 def appeared(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:

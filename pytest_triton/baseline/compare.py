@@ -58,7 +58,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """``worse``, ``better``, ``changed`` (neither), or ``no difference``."""
-        words = [item.word for item in (*self.clauses, *self.numbers)]
+        words = [item.word for item in self.clauses] + [item.word for item in self.numbers]
         if numbers.WORSE in words:
             return "worse"
         if numbers.BETTER in words:

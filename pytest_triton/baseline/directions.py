@@ -20,13 +20,15 @@ Direction: TypeAlias = Literal["lower", "higher"]
 @lru_cache(maxsize=1)
 def table() -> Mapping[str, Any]:
     """``directions.toml``."""
-    return tomllib.loads(Path(__file__).with_name("directions.toml").read_text("utf-8"))
+    text = Path(__file__).with_name("directions.toml").read_text("utf-8")
+    read: Mapping[str, Any] = tomllib.loads(text)
+    return read
 
 
 def direction(clause: str, entry: Mapping[str, Any]) -> Direction | None:
     """``better`` of the measurement itself, else the table's by name, else by unit; else None."""
     if own := entry.get("better"):
-        return None if own == "none" else own  # type: ignore[no-any-return]
+        return None if own == "none" else own
     for row in table()["numbers"]:
         if row["clause"] == clause and fnmatchcase(str(entry["name"]), row["name"]):
             return None if row["direction"] == "none" else row["direction"]

@@ -185,5 +185,7 @@ def _settle(numbers: Sequence[Number]) -> list[Number]:
                 settled[at] = replace(numbers[at], word=word)
     for at in family:
         if settled[at].word == CHANGED:  # large, and not sure
-            settled[at] = replace(settled[at], word=CANNOT, why=f"{settled[at].why}: not sure enough")
+            settled[at] = replace(
+                settled[at], word=CANNOT, why=f"{settled[at].why}: not sure enough"
+            )
     return settled

@@ -32,13 +32,18 @@ def lines(found: Comparison) -> Iterator[Line]:
         yield from _block("level", [found.level])
     yield from _block("criteria", found.criteria)
     yield from _block("clauses", found.clauses)
-    for title, entries in (("clauses appeared", found.appeared), ("clauses vanished", found.vanished)):
+    for title, entries in (
+        ("clauses appeared", found.appeared),
+        ("clauses vanished", found.vanished),
+    ):
         if entries:
             yield []
             yield [(f" {title}: {', '.join(entry.id for entry in entries)}", "")]
     if found.aside:
         yield []
-        yield [(f" {found.aside} clauses are not compared: one of the runs was not asked for them", "")]
+        yield [
+            (f" {found.aside} clauses are not compared: one of the runs was not asked for them", "")
+        ]
     yield from _numbers(found)
     yield []
     yield from _verdict(found)
@@ -51,9 +56,19 @@ def _settings(found: Comparison) -> Iterator[Line]:
     yield [(" what they ran on and with", "")]
     for item in found.settings:
         mark = "!" if item.decides else " "
-        yield [(f"  {mark} {item.name:<20}  {_short(item.old)} → {_short(item.new)}", "yellow" if item.decides else "")]
+        yield [
+            (
+                f"  {mark} {item.name:<20}  {_short(item.old)} → {_short(item.new)}",
+                "yellow" if item.decides else "",
+            )
+        ]
     if found.decisive:
-        yield [("    ! another class of machine or server: numbers are shown, and not judged", "yellow")]
+        yield [
+            (
+                "    ! another class of machine or server: numbers are shown, and not judged",
+                "yellow",
+            )
+        ]
 
 
 def _short(text: str) -> str:

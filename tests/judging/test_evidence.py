@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from pytest_triton.charted import INLINE_OF_TEST
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.errors import Findings, SubjectFault
 from pytest_triton.evidence import Evidence
 from pytest_triton.probe.types import MalformedAnswer
+from pytest_triton.series import read
 
 
 def test_cases_collect_every_finding() -> None:
@@ -88,13 +91,46 @@ def test_numbers_with_their_samples(tmp_path: Path) -> None:
     evidence = Evidence("X", tmp_path)
     evidence.measure("p50", 2, "ms", interval=(1, 3), budget=5, margin=3, samples=[1.0, 2.0])
     (told,) = evidence.measurements
-    assert told["samples"] == "evidence/X/p50.samples.json"
+    assert told["samples"] == [1.0, 2.0]
     assert told["value"] == 2.0
     assert told["interval"] == [1, 3]
+    evidence.measure("p95", 9, "ms", samples=[float(i) for i in range(1000)], statistic="p95")
+    long = evidence.measurements[1]
+    assert (long["samples"], long["statistic"]) == ("evidence/X/p95.samples.json.gz", "p95")
+    kept = gzip.decompress((tmp_path / long["samples"]).read_bytes())
+    assert json.loads(kept) == list(range(1000))
     silent = Evidence("X", None)
-    silent.measure("p50", 2, "ms", samples=[1.0])
+    silent.measure("p50", 2, "ms", samples=[1.0] * 1000)
     assert silent.files == []
     assert "samples" not in silent.measurements[0]
+
+
+def test_one_test_carries_a_bounded_number_of_values(tmp_path: Path) -> None:
+    evidence = Evidence("X", tmp_path)
+    for turn in range(20):
+        evidence.series(f"s{turn}", "ms", x=range(100), y=range(100), x_name="turn")
+    kept = [entry["samples"] for entry in evidence.measurements]
+    assert sum(isinstance(samples, dict) for samples in kept) == INLINE_OF_TEST // 200
+    assert {entry["path"] for entry in evidence.files} == {s for s in kept if isinstance(s, str)}
+    with pytest.raises(ValueError, match="every row"):
+        evidence.series("odd", "ms", x=[1, 2], y=[1])
+
+
+def test_latency_is_three_numbers_of_the_same_samples_in_order_of_time(tmp_path: Path) -> None:
+    evidence = Evidence("X", tmp_path)
+    count = 400
+    ended = [float(count - at) for at in range(count)]
+    evidence.latency([1.0 + at for at in range(count)], ended_s=ended, budgets={"p95": 300})
+    p50, p95, p99, windows = evidence.measurements
+    assert (p50["value"], p95["value"], p99["value"]) == (200, 380, 396)
+    assert (p95["budget"], p95["margin"]) == (300, -80)
+    assert p50["interval"][0] < 200 < p50["interval"][1]
+    assert "interval" not in p99, "four samples beyond p99 tell nothing of it"
+    assert p50["samples"] == p95["samples"] == p99["samples"]
+    series = read(p50["samples"], tmp_path, evidence.files)
+    assert series.y == tuple(float(count - at) for at in range(count))
+    assert windows["samples"]["kind"] == "times"
+    assert windows["samples"]["x"] == [40.0 * (at + 1) for at in range(10)]
 
 
 def test_places_are_told_once() -> None:

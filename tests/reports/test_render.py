@@ -104,7 +104,7 @@ def test_it_is_self_contained(page: Page) -> None:
 
 def test_evidence_is_linked(page: Page, rich: Any) -> None:
     links = [attrs["href"] for tag, attrs in page.tags if tag == "a"]
-    assert "./evidence/BAT-03/gain.samples.json" in links
+    assert "./evidence/LAT-01/latency.samples.json.gz" in links
     assert "./report.json" in links
     for link in links:
         if link and link.startswith("./"):
@@ -116,7 +116,7 @@ def test_links_from_elsewhere(rich: Any, tmp_path: Path) -> None:
     base = render.base_url(there, rich.directory)
     source = Page(render.page(rich.report(), rich.directory, base=base))
     links = [attrs["href"] for tag, attrs in source.tags if tag == "a"]
-    assert "../../triton-report/evidence/BAT-03/gain.samples.json" in links
+    assert "../../triton-report/evidence/LAT-01/latency.samples.json.gz" in links
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=lambda name: ascii(name[:24]))
@@ -194,10 +194,10 @@ def test_charts_stay_inside(tmp_path: Path, samples: list[float]) -> None:
     assert chart.n == len(samples)
     assert 2 <= len(chart.ticks) <= 14
     assert len({label for _, label in chart.ticks}) > 1 or value > 1e11
-    places = [x for x, _ in chart.ticks + chart.dots] + [x for x, *_ in chart.bars]
+    places = [x for x, *_ in [*chart.ticks, *chart.dots, *chart.bars]]
     places += [chart.value.x, chart.budget.x, *(chart.box or ()), *chart.interval]  # type: ignore
     assert all(chart.left - 1 <= x <= chart.right + 1 for x in places)
-    assert all(chart.ceiling - 5 <= y <= chart.floor for _, y in chart.dots)
+    assert all(chart.ceiling - 5 <= y <= chart.floor for _, y, _ in chart.dots)
     told = re.search(r"(\d+) beyond", chart.beyond)
     if chart.dots:
         assert len(chart.dots) == len(samples)
@@ -267,7 +267,7 @@ def test_command(rich: Any, tmp_path: Path) -> None:
         cli, ["render", str(rich.directory), "--out", str(tmp_path / "p.html")]
     )
     assert run.exit_code == 0, run.output
-    assert "triton-report/evidence/BAT-03" in (tmp_path / "p.html").read_text("utf-8")
+    assert "triton-report/evidence/LAT-01" in (tmp_path / "p.html").read_text("utf-8")
 
 
 def test_command_refuses_what_is_no_report(tmp_path: Path) -> None:
