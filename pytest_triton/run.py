@@ -143,12 +143,12 @@ class Run:
             self.config.hook.pytest_deselected(items=left_out)
 
     def _arm(self) -> None:
+        self._read_baseline()  # refused, nothing is written over: it may lie where the report goes
         self._armed = self.card.armed = True
         if getattr(self.config.option, "reruns", None):
             raise pytest.UsageError(
                 "--reruns would turn a flaky failure into a pass: a verdict cannot be rerun"
             )
-        self._read_baseline()
         if self.settings.profile == "certificate":
             raise pytest.UsageError("--triton-profile certificate is not built yet")
 

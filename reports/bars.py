@@ -46,16 +46,16 @@ def distribution(picture: Picture, series: Series, entries: Sequence[Mapping[str
             )  # fmt: skip
     for row, entry in enumerate(marks):
         value = float(entry["value"])
-        place, height = x.at(value), LABELS[row % len(LABELS)]
-        anchor = "end" if place > end - 120 else "start"
         picture.add(
-            "line", "tr-value", x1=place, x2=place, y1=height - 12, y2=FLOOR, data_value=value,
-            data_name=clean(entry["name"], 60),
+            "line", "tr-value", x1=x.at(value), x2=x.at(value), y2=FLOOR,
+            y1=LABELS[row % len(LABELS)] - 12, data_value=value, data_name=clean(entry["name"], 60),
         )  # fmt: skip
-        text = f"{clean(entry['name'], 40)} {quantity(value, picture.unit)}"
-        picture.label(
-            place + (6 if anchor == "start" else -6), height, text, anchor, "tr-value-label"
-        )
+    for row, entry in enumerate(marks):  # no line goes through a label
+        place, height = x.at(float(entry["value"])), LABELS[row % len(LABELS)]
+        anchor = "end" if place > end - 120 else "start"
+        told = f"{clean(entry['name'], 40)} {quantity(float(entry['value']), picture.unit)}"
+        place += 6 if anchor == "start" else -6
+        picture.label(place, height, told, anchor, "tr-value-label")
     for budget in budgets:
         _budget(picture, budget, x)
     picture.height = HEIGHT

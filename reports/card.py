@@ -41,6 +41,7 @@ def card(report: Mapping[str, Any], width: int) -> Iterator[Line]:
     yield [(f" clauses   {told}", "")]
     if report["verdict"]["waivers"]:
         yield [(f" waivers   {report['verdict']['waivers']}", "yellow")]
+    yield from _baseline(report)
     for note in report["notes"][:5]:
         yield [(f" note      {text.first_line(note, max(40, width - 12))}", "")]
     yield from _verdict(report)
@@ -125,6 +126,25 @@ def _holes(report: Mapping[str, Any]) -> Iterator[Line]:
         yield [(f" – {', '.join(clauses)} could not be told", "yellow")]
         for line in text.clean(reason).splitlines()[:REASON_LINES]:
             yield [(f"     {line[:400]}", "")]
+
+
+def _baseline(report: Mapping[str, Any]) -> Iterator[Line]:
+    """What became worse since the baseline, else in a few words that nothing did."""
+    found = report.get("baseline")
+    if found is None:
+        return
+    since = text.clean(found["baseline"]["finished"])[:10]
+    if found["worse"]:
+        yield [(f" baseline  worse than the run of {since}", "red")]
+        for line in found["worse"][:DETAILED]:
+            yield [(f"     {text.first_line(line, 300)}", "")]
+        return
+    numbers = found["numbers"]
+    said = [f"nothing is worse than in the run of {since}"]
+    for word in ("better", "no difference shown", "cannot tell", "not comparable"):
+        if count := sum(number["word"] == word for number in numbers):
+            said.append(f"{count} {'numbers' if count > 1 else 'number'} {word}")
+    yield [(f" baseline  {', '.join(said)}", "")]
 
 
 def _times(report: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from pytest_triton.criteria.shows import measured, quantity
 
-from . import charts, repeating, text
+from . import against, charts, repeating, text
 
 #: Charts on one page; more would make it too heavy to open.
 MAX_CHARTS = 200
@@ -89,6 +89,7 @@ def build(report: Mapping[str, Any], directory: Path, *, base: str = ".") -> dic
         "total": text.seconds(total),
         "tiers": _tiers(report),
         "clauses": rows,
+        "against": against.view(report),
         "trouble": [row for row in rows if row["status"].tone == "bad"],
         "measured": [row for row in rows if row["charts"]],
         "counts": [(status(name), count) for name, count in text.counts(report).items()],

@@ -20,7 +20,8 @@ from pytest_triton.errors import ToolError
     metavar="FILE",
     help="Write the comparison as JSON too (- for standard output, in place of the text).",
 )
-def command(old: Path, new: Path, to: Path | None) -> int:
+@click.pass_context
+def command(context: click.Context, old: Path, new: Path, to: Path | None) -> None:
     """Compare report OLD with report NEW: report.json files, or their directories.
 
     Exit status 1 when a clause or a number of NEW is worse, else 0; 2 for what is no complete
@@ -38,7 +39,7 @@ def command(old: Path, new: Path, to: Path | None) -> int:
     document = json.dumps(found.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if str(to) == "-":
         click.echo(document.encode("utf-8", "backslashreplace"), nl=False)
-        return found.exit_status
+        context.exit(found.exit_status)
     for line in lines(found):
         click.echo(
             "".join(click.style(clean(text, 2000), fg=colour or None) for text, colour in line)
@@ -48,4 +49,4 @@ def command(old: Path, new: Path, to: Path | None) -> int:
             to.write_text(document, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise click.UsageError(f"--json {to}: {error.strerror}") from None
-    return found.exit_status
+    context.exit(found.exit_status)

@@ -28,6 +28,8 @@ def number(value: float) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     size = abs(value)
+    if size >= 1e15:
+        return f"{value:.2e}"
     if size >= 1000:
         return number(float(round(value)))
     if size < 1e-3:

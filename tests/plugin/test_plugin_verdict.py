@@ -315,9 +315,7 @@ def pytest_addoption(parser):
         project.write("test_team.py", "def test_it(): pass\n")
         assert project.run("test_team.py", "--reruns=2").status == 0
 
-    @pytest.mark.parametrize(
-        "arguments", [("--triton-profile", "certificate"), ("--triton-baseline", "old.json")]
-    )
+    @pytest.mark.parametrize("arguments", [("--triton-profile", "certificate")])
     def test_what_is_not_built(self, project, arguments: tuple[str, ...]) -> None:
         project.suite()
         project.write("old.json", "{}")
