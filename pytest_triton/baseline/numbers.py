@@ -16,6 +16,8 @@ from pytest_triton.series import Series
 
 WORSE, BETTER, SAME = "worse", "better", "no difference shown"
 CANNOT, INCOMPARABLE, CHANGED = "cannot tell", "not comparable", "changed"
+#: Percentiles from here on are judged by what lies beyond them too.
+_TAIL = 0.9
 #: Series that are samples of the number itself.
 _RAW = ("distribution", "pairs")
 #: Cores that others used during the new run (the old one, for "better") above which a difference
@@ -124,7 +126,7 @@ def _measured(number: Number, old: _Side, new: _Side) -> Number:
         deviation *= max(abs(before.centre), abs(after.centre))
     seen = st.difference(before, after, deviation)
     sign = 1 if number.better == "lower" else -1
-    number = replace(number, z=sign * seen.z, why=basis)
+    number = replace(number, z=_careful(sign * seen.z, sign, old, new), why=basis)
     if seen.log:
         low, high = (math.exp(end) for end in seen.interval)
         number = replace(number, ratio=math.exp(seen.change), interval=(low, high))
@@ -141,6 +143,16 @@ def _measured(number: Number, old: _Side, new: _Side) -> Number:
         )
     # Until all are settled together: what may still become worse or better.
     return replace(number, word=(CHANGED if relevant else CANNOT if blind else SAME))
+
+
+def _careful(z: float, sign: int, old: _Side, new: _Side) -> float:
+    """For percentiles of a tail: no further out than what lies beyond them says."""
+    q = st.quantile_of(new.entry.get("statistic"))
+    rows = [side.series.y for side in (old, new) if isinstance(side.series, Series)]
+    if q is None or q < _TAIL or len(rows) < 2 or min(map(len, rows)) < st.ORDERED:
+        return z
+    beyond = sign * st.exceeding(rows[0], rows[1], q)
+    return math.copysign(min(abs(z), abs(beyond)), z) if z * beyond > 0 else 0.0
 
 
 def _estimates(old: _Side, new: _Side) -> tuple[st.Estimate, st.Estimate, str] | str:

@@ -124,6 +124,26 @@ def _bootstrap(data: np.ndarray[Any, Any], q: float | None) -> np.ndarray[Any, A
     return found
 
 
+def exceeding(old: Numbers, new: Numbers, q: float) -> float:
+    """By how many standard errors more of the new samples lie above the quantile of both.
+
+    Where a quantile falls between two clusters its value leaps with a few samples: how many lie
+    beyond does not.
+    """
+    sides = [np.asarray(side, dtype=np.float64) for side in (old, new)]
+    limit = _number(np.concatenate(sides), q)
+    shares, errors = [], []
+    for side in sides:
+        above = (side > limit) + 0.5 * (side == limit)
+        blocks = np.array([part.mean() for part in np.array_split(above, BLOCKS)])
+        shares.append(float(above.mean()))
+        errors.append(float(blocks.std(ddof=1)) / math.sqrt(BLOCKS))
+    change, scale = shares[1] - shares[0], math.hypot(*errors)
+    if scale == 0:
+        return math.copysign(math.inf, change) if change else 0.0
+    return math.copysign(_normal(abs(change) / scale, 2.0 * (BLOCKS - 1)), change)
+
+
 def of_interval(value: float, interval: Sequence[float], *, log: bool) -> Estimate | None:
     """What a stated 95 % interval says of the number."""
     low, high = float(interval[0]), float(interval[1])
