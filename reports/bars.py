@@ -11,9 +11,9 @@ from pytest_triton.series import Series
 from .pictures import LEFT, RIGHT, WIDTH, Axis, Picture, linear, logarithmic, titled
 from .text import clean
 
-CEILING, FLOOR, HEIGHT = 84.0, 250.0, 304.0
+CEILING, FLOOR, HEIGHT = 90.0, 254.0, 308.0
 #: Rows of percentile labels above the bars.
-LABELS = (20.0, 38.0, 56.0)
+LABELS = (18.0, 38.0, 58.0)
 #: Batch sizes up to which each has a place of its own.
 PLACES = 40
 HUES = 5
@@ -90,7 +90,7 @@ def _budget(picture: Picture, budget: float, x: Axis) -> None:
         label_at = place + (6 if anchor == "start" else -6)
     else:
         label, label_at = (f"{label} →", place) if budget > x.high else (f"← {label}", place)
-    picture.label(label_at, LABELS[-1] + 18, label, anchor, "tr-budget-label")
+    picture.label(label_at, LABELS[-1] + 19, label, anchor, "tr-budget-label")
 
 
 def batches(picture: Picture, series: Series, entry: Mapping[str, Any]) -> None:

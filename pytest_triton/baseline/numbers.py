@@ -20,8 +20,8 @@ CANNOT, INCOMPARABLE, CHANGED = "cannot tell", "not comparable", "changed"
 _TAIL = 0.9
 #: Series that are samples of the number itself.
 _RAW = ("distribution", "pairs")
-#: Cores that others used during the new run (the old one, for "better") above which a difference
-#: may be theirs: a measurement of this name in the same clause.
+#: Cores that others used during one of the runs, above which a difference may be theirs: a
+#: measurement of this name in the same clause.
 FOREIGN, QUIET = "foreign CPU", 0.10
 
 
@@ -136,7 +136,8 @@ def _measured(number: Number, old: _Side, new: _Side) -> Number:
         size = abs(float(new.entry.get("budget") or 0)) or abs(before.centre)
         relevant = abs(seen.change) >= (st.RELEVANT - 1) * size
         blind = (seen.interval[1] - seen.interval[0]) / 2 > (st.BLIND - 1) * size
-    foreign = new.foreign if sign * seen.change > 0 else old.foreign
+    # In either: on two cores shared with others, runs were faster and slower for it.
+    foreign = max(old.foreign, new.foreign)
     if relevant and foreign > QUIET:
         return replace(
             number, word=CANNOT, why=f"others used {foreign:.2f} cores meanwhile: it may be theirs"

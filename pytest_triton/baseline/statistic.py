@@ -137,7 +137,9 @@ def exceeding(old: Numbers, new: Numbers, q: float) -> float:
         above = (side > limit) + 0.5 * (side == limit)
         blocks = np.array([part.mean() for part in np.array_split(above, BLOCKS)])
         shares.append(float(above.mean()))
-        errors.append(float(blocks.std(ddof=1)) / math.sqrt(BLOCKS))
+        share = shares[-1]
+        counted = math.sqrt(share * (1 - share) / side.size)  # what even independence leaves
+        errors.append(max(float(blocks.std(ddof=1)) / math.sqrt(BLOCKS), counted))
     change, scale = shares[1] - shares[0], math.hypot(*errors)
     if scale == 0:
         return math.copysign(math.inf, change) if change else 0.0
