@@ -37,7 +37,7 @@ def is_suite(item: pytest.Item) -> bool:
 
 
 def status_of(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
-    from pytest_triton.criteria import Inconclusive, NotAssessed, Reason, Status
+    from pytest_triton.criteria import Inconclusive, Missing, NotAssessed, Reason, Status
 
     if call.excinfo is None:
         return Status.PASS, None, ""
@@ -47,6 +47,8 @@ def status_of(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
     text = words(error)
     if isinstance(error, NotAssessed):
         return Status.NOT_ASSESSED, error.code.value, error.reason
+    if isinstance(error, Missing):
+        return Status.MISSING, None, error.reason
     if isinstance(error, Inconclusive):
         return Status.INCONCLUSIVE, None, error.reason
     if isinstance(error, pytest.skip.Exception):
@@ -64,11 +66,11 @@ def show_not_assessed(
     """For pytest, what could not be judged is a skip with its reason."""
     if call.excinfo is None or "pytest_triton.criteria.status" not in sys.modules:
         return
-    from pytest_triton.criteria import Inconclusive, NotAssessed
+    from pytest_triton.criteria import Inconclusive, Missing, NotAssessed
 
     error = call.excinfo.value
-    if isinstance(error, (NotAssessed, Inconclusive)):
-        prefix = "inconclusive: " if isinstance(error, Inconclusive) else ""
+    if isinstance(error, (NotAssessed, Inconclusive, Missing)):
+        prefix = {Inconclusive: "inconclusive: ", Missing: "missing: "}.get(type(error), "")
         path, line, _ = item.location
         report.outcome = "skipped"
         report.longrepr = (path, (line or 0) + 1, f"Skipped: {prefix}{error}")

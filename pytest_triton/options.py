@@ -219,4 +219,17 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
-BY_FIELD: Mapping[str, Option] = {option.field: option for option in OPTIONS}
+#: Settings without an option on the command line: ini and environment only.
+INI_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "handed-in",
+        "what",
+        "path",
+        "directory with a benchmark and a load test that somebody hands in: BEN-01 reads it, "
+        "LDT-01 runs it",
+        "DIR",
+    ),
+)
+SETTINGS: tuple[Option, ...] = (*OPTIONS, *INI_OPTIONS)
+
+BY_FIELD: Mapping[str, Option] = {option.field: option for option in SETTINGS}

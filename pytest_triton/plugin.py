@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_triton import keys
-from pytest_triton.options import OPTIONS, Option
+from pytest_triton.options import INI_OPTIONS, OPTIONS, Option
 from pytest_triton.run import Run
 from pytest_triton.settings import Settings, SettingsError, resolve
 
@@ -58,6 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         if option.kind == "load" and pytest.version_tuple >= (9, 2):
             kind = str | bool | int  # true, or a number
         parser.addini(option.dest, f"ini form of {option.flag}", type=kind, default=None)
+    for option in INI_OPTIONS:
+        parser.addini(option.dest, option.help, type="string", default=None)
 
 
 def _help(option: Option) -> str:
@@ -88,7 +90,7 @@ def _settings(config: pytest.Config) -> Settings:
     worker: dict[str, Any] = getattr(config, "workerinput", {})
     try:
         return resolve(
-            lambda option: config.getoption(option.dest),
+            lambda option: config.getoption(option.dest, None),
             lambda option: config.getini(option.dest),
             cwd=config.invocation_params.dir,
             root=config.inipath.parent if config.inipath else config.rootpath,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_triton.errors import ToolError
-from pytest_triton.options import AREAS, BY_FIELD, OPTIONS, UNBOUNDED, Option
+from pytest_triton.options import AREAS, BY_FIELD, SETTINGS, UNBOUNDED, Option
 
 
 class SettingsError(ToolError):
@@ -30,6 +30,7 @@ class Settings:
     repository: Path | None = None
     models: str = "*"
     inputs: Path | None = None
+    handed_in: Path | None = None
     launcher: str = "embedded"
     server_release: str = "24.10"
     device: str = "auto"
@@ -181,7 +182,7 @@ def resolve(
     cwd = cwd or Path.cwd()
     values: dict[str, Any] = {}
     strength: dict[str, int] = {}
-    for option in OPTIONS:
+    for option in SETTINGS:
         for rank, (value, base) in enumerate(
             (
                 (command_line(option), cwd),
@@ -221,6 +222,11 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             f"--triton-repository: there is no directory {settings.repository}",
             "give the directory that holds one directory for each model",
+        )
+    if settings.handed_in and not settings.handed_in.is_dir():
+        raise SettingsError(
+            f"triton_handed_in: there is no directory {settings.handed_in}",
+            "give the directory that holds benchmarks/ and the load test",
         )
     for name in ("inputs", "waivers", "baseline", "tls_ca", "tls_cert", "tls_key", "compose_file"):
         path = getattr(settings, name)

@@ -24,7 +24,7 @@ from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS, PREREQUISITES,
 from pytest_triton.criteria.requires import holds
 from pytest_triton.launch.store import DEFAULT_RELEASE, RELEASES
 from pytest_triton.monitor.expected import FAMILIES, REASONS_SINCE
-from pytest_triton.options import AREAS, OPTIONS
+from pytest_triton.options import AREAS, INI_OPTIONS, OPTIONS
 from pytest_triton.plugin import GROUPS
 from pytest_triton.repository.lint import rules
 
@@ -124,6 +124,9 @@ def options() -> str:
             rows.append((code(flag), option.help + note, default, names))
         parts.append(f"## {title.partition(': ')[2].capitalize()}\n")
         parts.append(table(("option", "meaning", "default", "ini, environment"), rows))
+    parts.append("## Without an option\n")
+    rows = [(f"{code(o.dest)}<br>{code(o.env)}", o.help) for o in INI_OPTIONS]
+    parts.append(table(("ini, environment", "meaning"), rows))
     parts.append("## Other environment variables\n")
     parts.append(table(("variable", "meaning"), ((code(n), m) for n, m in VARIABLES.items())))
     return "\n".join(parts)

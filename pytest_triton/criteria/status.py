@@ -57,6 +57,14 @@ class NotAssessed(Exception):
         self.reason = reason
 
 
+class Missing(Exception):
+    """Raised inside a test: nothing was handed in that could be judged. Never a pass."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Inconclusive(Exception):
     """Raised inside a test: measured, and the measurement cannot tell. Never a pass."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 import re
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 from pytest_triton import __version__
 from pytest_triton.criteria.shows import summary
 from pytest_triton.grade.scorecard import Scorecard
+from pytest_triton.launch.machine import cpu
 
 SCHEMA_VERSION = "1.1"
 HEADER = "--triton-header"
@@ -31,20 +31,6 @@ def packages() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def cpu() -> dict[str, Any]:
-    """Model and count of the processors that this process may use."""
-    model = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            model = next(
-                (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")),
-                model,
-            )
-    except OSError:
-        pass
-    return {"model": model, "count": len(os.sched_getaffinity(0))}
 
 
 def redacted(command: list[str]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_triton.errors import ToolError
 
@@ -53,3 +54,17 @@ def require_shm(models: int) -> None:
             "remount it larger (docker: --shm-size=1g; mount -o remount,size=1g /dev/shm), or "
             "remove old regions from it",
         )
+
+
+def cpu() -> dict[str, Any]:
+    """Model and count of the processors that this process may use."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            model = next(
+                (line.split(":", 1)[1].strip() for line in file if line.startswith("model name")),
+                model,
+            )
+    except OSError:
+        pass
+    return {"model": model, "count": len(os.sched_getaffinity(0))}

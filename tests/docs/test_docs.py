@@ -15,7 +15,7 @@ import pytest
 
 from pytest_triton.cli import cli
 from pytest_triton.criteria import load
-from pytest_triton.options import OPTIONS
+from pytest_triton.options import OPTIONS, SETTINGS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -98,10 +98,10 @@ def test_names_exist(page: Path) -> None:
     text = page.read_text("utf-8")
     # lint runs without pytest: its release is what will serve, not what is booted.
     flags = {option.flag for option in OPTIONS} | {"--triton-release"}
-    variables = {option.env for option in OPTIONS} | set(generator().VARIABLES)
+    variables = {option.env for option in SETTINGS} | set(generator().VARIABLES)
     assert set(re.findall(r"--triton-[a-z][a-z-]*[a-z]", text)) <= flags
     assert set(re.findall(r"\bPYTEST_TRITON_[A-Z][A-Z_]*[A-Z]\b", text)) <= variables
-    known = fixture_names() | {option.dest for option in OPTIONS}
+    known = fixture_names() | {option.dest for option in SETTINGS}
     known |= {"triton_python_backend_utils"}  # Triton's own module
     for body in blocks(page, "python", "toml"):
         assert set(re.findall(r"(?<![\w.])triton_[a-z_]+", body)) <= known

@@ -1,0 +1,157 @@
+"""What somebody hands in: where its benchmark and its load test are. Nothing is run or loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_triton.errors import ToolError
+from pytest_triton.load.reading.recognise import SUFFIXES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MANIFEST = "submission.toml"
+#: Names of a load test, the first that is there counts; also below load_test/.
+LOAD_TESTS = ("loadtest.py", "locustfile.py", "loadtest.sh")
+#: Files and bytes of a manifest that are looked at.
+MOST_FILES, MOST_MANIFEST = 200, 64 << 10
+_KEYS = {
+    "files": {"benchmark", "load_test"},
+    "benchmark": {"model", "batch"},
+    "load_test": {"model"},
+}
+
+
+class NotAllowed(ToolError):
+    """A manifest or a file that is not as it has to be; the fault of who handed it in."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandedIn:
+    """A directory that was handed in: files as (path, name in messages).
+
+    ``model`` and ``batch`` of the benchmark, ``load_model`` of the load test as the manifest
+    says them; "" and 1 where it does not.
+    """
+
+    directory: Path
+    benchmarks: tuple[tuple[Path, str], ...] = ()
+    load_test: Path | None = None
+    model: str = ""
+    batch: int = 1
+    load_model: str = ""
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+
+def look(directory: Path) -> HandedIn:
+    """Find what was handed in. Raises NotAllowed for a manifest or a link that leads outside."""
+    root = directory.resolve()
+    manifest = _manifest(root)
+    files, about = manifest.get("files", {}), manifest.get("benchmark", {})
+    if "benchmark" in files:
+        told = files["benchmark"]
+        chosen = [_inside(root, name) for name in (told if isinstance(told, list) else [told])]
+    else:
+        chosen = sorted(path for path in root.glob("benchmark*") if path.name != MANIFEST)
+    benchmarks = [path for start in chosen for path in _files(root, start)]
+    load_test = None
+    if "load_test" in files:
+        load_test = _inside(root, files["load_test"])
+    else:
+        places = [root / base / name for base in ("", "load_test") for name in LOAD_TESTS]
+        load_test = next((path for path in places if os.path.lexists(path)), None)
+    if load_test is not None and not _contained(root, load_test).is_file():
+        raise NotAllowed(f"{load_test.name} is no file", "hand in a file")
+    batch = about.get("batch", 1)
+    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 1 << 16:
+        raise NotAllowed(f"{MANIFEST}: benchmark.batch is {batch!r}", "write  batch = 8")
+    return HandedIn(
+        root,
+        tuple((path, str(path.relative_to(root))) for path in benchmarks),
+        load_test,
+        _text(about, "model"),
+        batch,
+        _text(manifest.get("load_test", {}), "model"),
+        files,
+    )
+
+
+def _manifest(root: Path) -> Mapping[str, Any]:
+    path = root / MANIFEST
+    if not os.path.lexists(path):
+        return {}
+    if not _contained(root, path).is_file():
+        raise NotAllowed(f"{MANIFEST} is no file", "hand in a file")
+    with path.open("rb") as file:
+        data = file.read(MOST_MANIFEST + 1)
+    if len(data) > MOST_MANIFEST:
+        raise NotAllowed(f"{MANIFEST} is over {MOST_MANIFEST >> 10} KiB", "name files in it only")
+    try:
+        found: dict[str, Any] = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise NotAllowed(f"{MANIFEST}: {error}", "see docs/how-to/hand-in-a-benchmark.md") from None
+    for table, keys in _KEYS.items():
+        told = found.get(table, {})
+        if not isinstance(told, dict) or told.keys() - keys:
+            raise NotAllowed(
+                f"{MANIFEST}: [{table}] may say {', '.join(sorted(keys))}",
+                "see docs/how-to/hand-in-a-benchmark.md",
+            )
+    return found
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise NotAllowed(f"{MANIFEST}: {key} is {value!r:.40}", f'write  {key} = "NAME"')
+    return value
+
+
+def _inside(root: Path, name: Any) -> Path:
+    """A path of the manifest. Raises NotAllowed for one that leads outside, or to nothing."""
+    if not isinstance(name, str) or not name or "\x00" in name:
+        raise NotAllowed(f"{MANIFEST}: {name!r:.60} names no file", "name files inside")
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise NotAllowed(f"{MANIFEST}: {name!r} leads outside", "name files inside")
+    path = root / name
+    if not os.path.lexists(path):
+        raise NotAllowed(f"{MANIFEST}: there is no {name!r}", "name files inside")
+    return _contained(root, path)
+
+
+def _contained(root: Path, path: Path) -> Path:
+    try:
+        inside = path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a loop of links
+        inside = False
+    if not inside:
+        raise NotAllowed(
+            f"{path.relative_to(root)} is a link that leads outside", "hand in the file itself"
+        )
+    return path
+
+
+def _files(root: Path, start: Path) -> Iterator[Path]:
+    """The files of a benchmark, in order of their names; links to directories are not followed."""
+    if not _contained(root, start).is_dir():
+        yield start
+        return
+    seen = 0
+    for base, directories, names in os.walk(start):
+        directories.sort()
+        for name in sorted(names):
+            if not name.lower().endswith(SUFFIXES):
+                continue
+            seen += 1
+            if seen > MOST_FILES:
+                raise NotAllowed(
+                    f"over {MOST_FILES} files in {start.name}", "hand in the results alone"
+                )
+            yield _contained(root, Path(base) / name)

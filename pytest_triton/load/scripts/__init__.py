@@ -1,0 +1,1 @@
+"""Somebody's load-test script: run within bounds, and what it says of itself."""
