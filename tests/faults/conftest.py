@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from faulty.data import DIRECTORY, ON_THE_WIRE, Fault
 from faulty.judge import Judged, judge
+from faulty.submitted import HANDED_IN
 from faulty.wire import Proxy
 
 from pytest_triton.criteria import load
@@ -195,6 +196,8 @@ def baseline(
             elif kind == "repository":
                 healthy = request.getfixturevalue("healthy_repository")
                 arguments += ["--triton-repository", str(healthy)]
+            elif kind == "handed_in":
+                arguments = HANDED_IN
             else:
                 cache = request.getfixturevalue("private_cache")
                 environment = {"PYTEST_TRITON_CACHE": str(cache)}

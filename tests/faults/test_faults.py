@@ -9,6 +9,7 @@ import pytest
 from faulty.data import Fault, read_faults
 from faulty.edits import break_repository
 from faulty.judge import Judged, judge
+from faulty.submitted import HANDED_IN, handed_in
 from faulty.verdict import complaints, idle_rules
 from faulty.wire import Proxy
 
@@ -79,6 +80,19 @@ def test_repository(
             str(broken),
             *fault.arguments,
         ],
+        deselect=slow(fault.kind, fault.runs),
+    )
+    _assert(complaints(fault, judged, healthy), judged)
+
+
+@pytest.mark.parametrize("fault", _of("handed_in"), ids=lambda fault: fault.id)
+def test_handed_in(fault: Fault, tmp_path: Path, baseline: Baseline, slow: Slow) -> None:
+    healthy = baseline("handed_in").statuses
+    directory = handed_in(tmp_path / "handed_in", fault.edit)
+    judged = judge(
+        tmp_path / "run",
+        HANDED_IN,
+        environment={"PYTEST_TRITON_HANDED_IN": str(directory)},
         deselect=slow(fault.kind, fault.runs),
     )
     _assert(complaints(fault, judged, healthy), judged)

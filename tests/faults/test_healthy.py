@@ -7,6 +7,7 @@ from pathlib import Path
 
 from faulty.data import KINDS
 from faulty.judge import Judged, judge
+from faulty.submitted import HANDED_IN, handed_in
 
 from pytest_triton.criteria import load
 from pytest_triton.criteria.requires import names
@@ -33,7 +34,8 @@ def needs_gpu(requires: str) -> bool:
 
 
 def test_the_healthy_reference_is_clean(healthy_run: int, tmp_path: Path) -> None:
-    judged = judge(tmp_path, ["--triton-device", "cpu"])
+    handed = {"PYTEST_TRITON_HANDED_IN": str(handed_in(tmp_path / "handed_in"))}
+    judged = judge(tmp_path / "run", ["--triton-device", "cpu"], environment=handed)
     assert not _not_clean(judged), f"run {healthy_run}"
     built = [
         name
@@ -42,6 +44,18 @@ def test_the_healthy_reference_is_clean(healthy_run: int, tmp_path: Path) -> Non
     ]
     assert all(judged.status(name)[0] == "pass" for name in built), "a built clause was left out"
     assert judged.report["verdict"]["exit_status"] == 0
+
+
+def test_what_is_handed_in_holds(healthy_run: int, tmp_path: Path, slow) -> None:
+    handed = {"PYTEST_TRITON_HANDED_IN": str(handed_in(tmp_path / "handed_in"))}
+    judged = judge(
+        tmp_path / "run",
+        HANDED_IN,
+        environment=handed,
+        deselect=slow("handed_in", ("BEN-01", "LDT-01")),
+    )
+    assert judged.status("BEN-01")[0] in ("pass", "inconclusive"), judged.output
+    assert judged.status("LDT-01") == ("pass", None), judged.output
 
 
 def test_each_kind_of_subject_is_clean(baseline: Callable[[str], Judged]) -> None:

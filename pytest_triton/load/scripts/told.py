@@ -15,6 +15,7 @@ from pytest_triton.load.scripts.running import Ran
 
 _LINE = r"^\s*{}\s*[:=]\s*(\d+)\s*$"
 _COUNT = re.compile(r"^\s*Request count:\s*(\d+)\s*$", re.MULTILINE)
+_SUMMARY = re.compile(r"^\s+Aggregated\s+(\d+)\s+(\d+)\([\d.]+%\)\s*\|", re.MULTILINE)
 _LEVEL = re.compile(r"^Request concurrency:\s*(\d+)|^Request Rate:\s*([\d.]+)", re.MULTILINE)
 
 
@@ -32,7 +33,7 @@ class Told:
 def told(ran: Ran) -> Told | None:
     """What a run said of itself; None when it said no count.
 
-    Read in this order: Locust's CSV, the lines ``requests: N``, ``errors: N`` and ``users: N``,
+    Read in this order: Locust's summary or CSV, the lines ``requests: N``, ``errors: N`` and ``users: N``,
     JSON as ``pytest-triton load`` writes it (a file or all of the output), perf_analyzer's
     output. Raises ToolError for a file of results that cannot be read.
     """
@@ -46,14 +47,18 @@ def _written(ran: Ran, pattern: str) -> Iterator[Path]:
 
 
 def _locust(ran: Ran) -> Told | None:
+    """Locust's summary; its ``_stats.csv`` may lack the last second (2.47), so it comes second."""
+    histories = list(_written(ran, "*_stats_history.csv"))
+    users = [user for path in histories for user in _users(path)] or [0]
+    most, levels = max(users), len(set(users) - {0})
+    for text in (ran.stderr, ran.stdout):
+        if found := _SUMMARY.findall(text):
+            requests, errors = found[-1]
+            return Told(int(requests), int(errors), most, levels, "Locust's summary")
     for path in _written(ran, "*_stats.csv"):
         text = read_text(path, path.name)
-        if not locust.is_stats(text.split("\n", 1)[0].strip().split(",")):
-            continue
-        requests, errors = locust.totals(text, path.name)
-        history = path.with_name(path.name.replace("_stats.csv", "_stats_history.csv"))
-        users = _users(history) if history.is_file() else [0]
-        return Told(requests, errors, max(users), len(set(users) - {0}), path.name)
+        if locust.is_stats(text.split("\n", 1)[0].strip().split(",")):
+            return Told(*locust.totals(text, path.name), most, levels, path.name)
     return None
 
 
