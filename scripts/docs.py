@@ -39,7 +39,7 @@ STATUSES = {
     Status.MANUAL: "a person has to decide",
     Status.NOT_ASSESSED: "could not be judged; the reason code says why",
     Status.INCONCLUSIVE: "measured, and the measurement cannot tell; earns no points",
-    Status.MISSING: "a graded submission did not hand it in",
+    Status.MISSING: "nothing was handed in that could be judged",
     Status.FAIL: "the subject does not do it: the subject's fault",
     Status.ERROR: "the judge failed: our fault, or the machine's",
 }

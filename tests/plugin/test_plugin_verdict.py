@@ -46,6 +46,7 @@ def test_everything_passes(project) -> None:
         ("blocked", "not_assessed", "blocked"),
         ("setup:blocked", "not_assessed", "blocked"),
         ("inconclusive", "inconclusive", None),
+        ("missing", "missing", None),
     ],
 )
 def test_what_a_test_does_is_what_its_clause_says(
@@ -154,8 +155,8 @@ class TestScope:
         assert result.status == 1
         assert not result.report["complete"]
 
-    def test_an_area_without_a_built_clause_is_no_pass(self, project) -> None:
-        project.suite()
+    def test_an_area_in_which_nothing_passes_is_no_pass(self, project) -> None:
+        project.suite({"LDT-01": "missing"})
         assert project.run("suite", "--triton-scope", "operations").status != 0
 
     def test_an_unknown_area(self, project) -> None:

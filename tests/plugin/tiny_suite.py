@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.criteria import Inconclusive, NotAssessed, Reason, load
+from pytest_triton.criteria import Inconclusive, Missing, NotAssessed, Reason, load
 from pytest_triton.errors import SubjectFault
 
 HERE = Path(__file__)
@@ -45,6 +45,8 @@ def act(what: str) -> None:
         raise NotAssessed(Reason.NOT_APPLICABLE, "does not apply")
     if what == "inconclusive":
         raise Inconclusive("too noisy")
+    if what == "missing":
+        raise Missing("nothing was handed in")
     if what == "interrupt":
         raise KeyboardInterrupt
     if what == "exit":

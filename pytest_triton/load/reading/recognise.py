@@ -17,6 +17,8 @@ from pytest_triton.load.records import Record, from_json
 #: Files of a tool that stand beside its results and hold no level.
 _BESIDE = re.compile(r"(_stats|_failures|_exceptions|inputs|llm_inputs)\.(csv|json)\Z")
 _GAP = re.compile(r"[ \t\r\n,]*")
+#: Levels of one file; what compares them all with each other has to end.
+MOST_LEVELS = 500
 SUFFIXES = (".csv", ".json", ".tsv")
 _KINDS = (
     "hand in perf_analyzer's CSV (-f) or --profile-export-file, genai-perf's or Locust's files, "
@@ -30,6 +32,15 @@ def read(path: Path, shown: str = "") -> list[Level]:
     Raises Unreadable with file, line and remedy.
     """
     shown = shown or str(path)
+    levels = _read(path, shown)
+    if len(levels) > MOST_LEVELS:
+        raise Unreadable(
+            shown, 0, f"{len(levels)} levels, over {MOST_LEVELS}", "hand in one row per level"
+        )
+    return levels
+
+
+def _read(path: Path, shown: str) -> list[Level]:
     text = read_text(path, shown)
     if text.lstrip()[:1] in ("{", "["):
         return _json(text, shown)

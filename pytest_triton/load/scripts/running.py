@@ -218,7 +218,12 @@ def _copy(source: Path, target: Path) -> frozenset[Path]:
     total = 0
     copied: list[Path] = []
     for base, directories, names in os.walk(source):
-        directories[:] = sorted(name for name in directories if not name.startswith("."))
+        directories[:] = sorted(
+            name
+            for name in directories
+            # a scratch directory may lie below what is copied (TMPDIR)
+            if not name.startswith(".") and not target.is_relative_to(Path(base) / name)
+        )
         into = target / Path(base).relative_to(source)
         into.mkdir(parents=True, exist_ok=True)
         for name in sorted(names):
