@@ -1,0 +1,1 @@
+"""Locust, distributed: prepared requests out of workers on several machines, into one record."""
