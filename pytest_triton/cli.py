@@ -27,6 +27,7 @@ COMMANDS = {
     "init": "a repository to start from, for a PyTorch module or a HuggingFace directory",
     "lint": "what is wrong with a model repository, before a server starts",
     "load": "load on a model of a running server: latency, throughput, what the server counts",
+    "locust": "load from workers on several machines, through Locust",
     "memory": "what models take of host and GPU memory, and whether it grows",
     "probes": "small models that let an endpoint be judged by every clause",
     "render": "report.json as an HTML page",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,6 @@ class HandedIn:
     model: str = ""
     batch: int = 1
     load_model: str = ""
-    named: Mapping[str, Any] = field(default_factory=dict)
 
 
 def look(directory: Path) -> HandedIn:
@@ -79,7 +78,6 @@ def look(directory: Path) -> HandedIn:
         _text(about, "model"),
         batch,
         _text(manifest.get("load_test", {}), "model"),
-        files,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -15,6 +18,7 @@ from pytest_triton.errors import ToolError
 from pytest_triton.load.locusting import driving
 from pytest_triton.load.locusting.driving import drive_with_locust
 from pytest_triton.load.locusting.exchange import Exchange, Failed
+from pytest_triton.load.records import from_json
 from pytest_triton.load.requests import prepare_http
 from pytest_triton.load_tested import requests_seen
 from pytest_triton.measuring import prepare
@@ -52,6 +56,55 @@ def test_two_workers_against_a_real_server(triton) -> None:
     assert 0 < p50 <= p95 <= p99
     assert p50 % 1000  # not rounded to milliseconds
     assert told[-1] == "measuring"
+
+
+def test_one_command_and_a_worker_that_joins(triton, tmp_path: Path) -> None:
+    """As on two machines: a master with one worker, and another that joins it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    cli = [sys.executable, "-m", "pytest_triton.cli", "locust"]
+    file = tmp_path / "record.json"
+    master = subprocess.Popen(
+        [*cli, "mlp", "--url", triton.http_url, "--users", "4", "--duration", "1", "--warmup", "1",
+         "--workers", "1", "--expect-workers", "2", "--port", str(port), "--json", str(file)],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    joins = subprocess.Popen(
+        [*cli, "--join", f"127.0.0.1:{port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        output, _ = master.communicate(timeout=120)
+        assert master.returncode == 0, output
+        joins.wait(30)  # its master is gone
+    finally:
+        for process in (master, joins):
+            process.kill()
+            process.wait()
+    (record,) = from_json(file.read_text())
+    assert (record.model, record.concurrency, record.more["workers"]) == ("mlp", 4, 2)
+    assert record.errors == 0
+    assert record.more["seen"] == record.more["sent"]
+    assert "concurrency 4 from 2 workers" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ((), 2, "says no MODEL or no --url"),
+        (("--join", "nowhere"), 2, "is not HOST:PORT"),
+        (("m", "--url", "http://127.0.0.1:1"), 12, "refused|cannot be reached|Connection"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    arguments: tuple[str, ...], status: int, message: str
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest_triton.cli", "locust", *arguments], capture_output=True,
+        text=True, timeout=60,
+    )  # fmt: skip
+    assert ran.returncode == status, ran.stderr
+    assert re.search(message, ran.stderr), ran.stderr
 
 
 def test_wrong_content_is_found() -> None:
