@@ -118,7 +118,10 @@ def _little(level: Level) -> Iterator[str]:
         if level.inferences and abs(rows - round(rows)) < LITTLE * round(rows):
             text += f"; if requests held {round(rows)} inferences, say  batch = {round(rows)}"
         yield text
-    elif not level.thinks and high < kept * (1 - room):
+        return
+    # A request that failed was in flight too, for a time that nobody tells.
+    failed = record.errors / record.requests if level.counted and record.requests else 0.0
+    if not level.thinks and high < kept * (1 - room - failed):
         told = f"{high:.4g} requests in flight" + ("" if low == high else " at most")
         text = (
             f"{level.place}: {record.throughput_rps:g}/s times "

@@ -87,6 +87,11 @@ def test_users_may_think() -> None:
     assert implausible([level(throughput=20.0, thinks=True)]) == []
 
 
+def test_what_failed_was_in_flight_too() -> None:
+    half = level(throughput=125.0, requests=2500, errors=1250, duration_s=10)
+    assert implausible([half]) == []
+
+
 def test_a_slow_model_may_have_round_numbers() -> None:
     slow = [level(1, 8.0, 125, p50=120, p95=150, p99=190), level(2, 15.0, 133, p50=130, p95=160,
             p99=200), level(4, 22.0, 182, p50=180, p95=220, p99=260)]  # fmt: skip

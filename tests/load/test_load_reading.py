@@ -151,6 +151,13 @@ def test_tables_of_people(tmp_path: Path, header: str, row: str) -> None:
     assert told == pytest.approx([39000, 38000, 41000, 44000])
 
 
+def test_users_may_wait_and_requests_in_flight_do_not(tmp_path: Path) -> None:
+    for title, waits in (("users", True), ("Clients", True), ("concurrency", False)):
+        path = tmp_path / "t.csv"
+        path.write_text(f"{title},rps,p50_ms,p95_ms,p99_ms\n4,100,38,41,44\n")
+        assert read(path)[0].thinks is waits
+
+
 HEAD = "concurrency,rps,p50_ms,p95_ms,p99_ms\n"
 PA = "Concurrency,Inferences/Second,p50 latency,p95 latency,p99 latency\n"
 LOCUST = (

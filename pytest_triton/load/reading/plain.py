@@ -22,6 +22,8 @@ _LATENCY = re.compile(
     r"|(?P<median>median)|(?P<mean>mean|avg|average))"
     r"(?: percentile)?(?: latency| response time)?\Z"
 )
+#: Who is counted in such a column may wait between two requests.
+_PEOPLE = re.compile(r"user|client|thread")
 _COLUMNS = {
     "concurrency": r"(request )?concurrency( level)?|users?|clients?|in flight|user count|threads",
     "request_rate": r"(target |planned )?request rate|target (rps|qps)",
@@ -94,6 +96,7 @@ def read_table(text: str, path: str) -> list[Level]:
                 model=row[columns["model"]] if "model" in columns else "",
                 protocol=row[columns["protocol"]] if "protocol" in columns else "",
                 slack=0.02,
+                thinks=bool(_PEOPLE.search(_plain(header[columns[load]]))),
                 inferences=throughput == "inferences",
                 concurrency=needs(load) if load == "concurrency" else None,
                 request_rate=needs(load) if load == "request_rate" else None,
