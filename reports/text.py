@@ -168,4 +168,7 @@ def alone(report: Mapping[str, Any], clause: Mapping[str, Any]) -> str:
         if value is not None and value != option.default:
             targets += [option.flag, str(value)]
     targets += ["--triton-seed", str(report["run"]["seed"])]
+    # What has no option goes by the environment.
+    if handed := settings.get("handed_in"):
+        line = ["env", f"{BY_FIELD['handed_in'].env}={handed}", *line]
     return clean(shlex.join(line + targets), 1000)

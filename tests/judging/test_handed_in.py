@@ -12,6 +12,7 @@ from pytest_triton.benchmarked import benchmarks, interval, model_of, order_told
 from pytest_triton.handed_in import NotAllowed, look
 from pytest_triton.launch.machine import cpu
 from pytest_triton.load_tested import arrived
+from pytest_triton.reports.text import alone
 
 ROW = "concurrency,rps,p50_ms,p95_ms,p99_ms\n1,269.8,3.56,4.39,4.98\n"
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "handed_in"
@@ -168,3 +169,13 @@ def test_what_an_ensemble_asks_of_its_steps_is_no_request_of_clients() -> None:
     before = {"mlp": 5, "pipeline": 0, "step": 1}
     assert arrived(served, before, {"mlp": 5, "pipeline": 9, "step": 10}) == {"pipeline": 9}
     assert arrived(served, before, {"mlp": 7, "pipeline": 0, "step": 4}) == {"mlp": 2, "step": 3}
+
+
+def test_the_command_that_repeats_a_clause_names_what_was_handed_in() -> None:
+    run = {"command": ["pytest", "--pyargs", "pytest_triton.suites"], "seed": 3}
+    report = {"run": {**run, "settings": {"handed_in": "/a b"}}}
+    clause = {"nodeids": ["suites/test_handed_in.py::test_it"]}
+    assert alone(report, clause) == (
+        "env 'PYTEST_TRITON_HANDED_IN=/a b' pytest --pyargs "
+        "pytest_triton.suites.test_handed_in::test_it --triton-seed 3"
+    )
