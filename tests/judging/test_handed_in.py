@@ -13,6 +13,7 @@ from pytest_triton.handed_in import NotAllowed, look
 from pytest_triton.launch.machine import cpu
 from pytest_triton.load_tested import arrived
 from pytest_triton.reports.text import alone
+from pytest_triton.settings import SettingsError, resolve
 
 ROW = "concurrency,rps,p50_ms,p95_ms,p99_ms\n1,269.8,3.56,4.39,4.98\n"
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "handed_in"
@@ -179,3 +180,21 @@ def test_the_command_that_repeats_a_clause_names_what_was_handed_in() -> None:
         "env 'PYTEST_TRITON_HANDED_IN=/a b' pytest --pyargs "
         "pytest_triton.suites.test_handed_in::test_it --triton-seed 3"
     )
+
+
+def test_ini_and_environment_name_the_directory(tmp_path: Path) -> None:
+    def settings(ini: str | None, environ: dict[str, str]):
+        return resolve(
+            lambda option: None,
+            lambda option: ini if option.name == "handed-in" else None,
+            environ=environ, cwd=tmp_path / "cwd", root=tmp_path,
+        )  # fmt: skip
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "cwd" / "b").mkdir(parents=True)
+    assert settings(None, {}).handed_in is None
+    assert settings("a", {}).handed_in == tmp_path / "a"
+    said = {"PYTEST_TRITON_HANDED_IN": "b"}
+    assert settings("a", said).handed_in == tmp_path / "cwd" / "b"
+    with pytest.raises(SettingsError, match="triton_handed_in: there is no directory"):
+        settings("none", {})
