@@ -14,7 +14,7 @@ from pytest_triton.errors import Misused, ToolError
 if TYPE_CHECKING:
     from pytest_triton.load.plan import Plan
     from pytest_triton.loading.levels import Level
-    from pytest_triton.loading.sweep import Measured
+    from pytest_triton.loading.sweep import Measured, Wanted
     from pytest_triton.loading.target import Target
 
 _EPILOG = """\
@@ -73,6 +73,9 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
               help="That generate load (default: 1; of an open loop, what its rate needs).")  # fmt: skip
 @click.option("--connections", type=click.IntRange(min=1), default=1000, show_default=True,
               help="Of an open loop, at most.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["pytest-triton", "perf_analyzer"]),
+              default="pytest-triton", show_default=True,
+              help="perf_analyzer has to be on PATH; it does not read the answers.")  # fmt: skip
 @shared.seed("inputs and their order")
 @click.option("--json", "json_file", type=shared.NewFile(), metavar="FILE",
               help="Every level as a record.")  # fmt: skip
@@ -96,6 +99,9 @@ def command(model: str, json_file: Path | None, **options: Any) -> None:
         options["processes"], options["connections"],
     )  # fmt: skip
     closed = levels[0].concurrency is not None
+    if options["engine"] == "perf_analyzer":
+        _analyze(target, wanted, levels, json_file)
+        return
     made: list[Measured] = []
     progress = _Progress()
 
@@ -125,6 +131,35 @@ def command(model: str, json_file: Path | None, **options: Any) -> None:
         raise SystemExit(1)
     if any(found.result.lateness for found in made):
         raise SystemExit(13)
+
+
+def _analyze(target: Target, wanted: Wanted, levels: list[Level], json_file: Path | None) -> None:
+    """The same table and records, measured by perf_analyzer."""
+    from pytest_triton.load.records import to_json
+    from pytest_triton.loading.analyzer import Analyzed, analyze
+    from pytest_triton.loading.table import analyzed_row, head
+    from pytest_triton.probe.types import ProbeError
+
+    made: list[Analyzed] = []
+    progress = _Progress()
+
+    def each(found: Analyzed) -> None:
+        progress.clear()
+        if not made:
+            click.echo(head(levels[0].concurrency is not None))
+        made.append(found)
+        click.echo(analyzed_row(found.record))
+
+    try:
+        analyze(target, wanted, levels, progress.say, each)
+    except ProbeError as error:
+        raise ToolError(f"{target.model} at {target.http_url}: {error}",
+                        "is a Triton there, and ready?") from None  # fmt: skip
+    finally:
+        progress.clear()
+        if made:
+            click.echo("measured by perf_analyzer, which times answers and does not read them")
+            shared.write(json_file, lambda: to_json([found.record for found in made]))
 
 
 class _Progress:

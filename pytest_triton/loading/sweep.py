@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pytest_triton.launch.machine import cpu
 from pytest_triton.load.engine import closed_loop, open_loop
 from pytest_triton.load.plan import Arrivals, Plan
 from pytest_triton.load.records import PERCENTILES, Record
@@ -110,6 +111,7 @@ def record(measured: Measured, model: str) -> Record:
         "client_cpu_us": result.client_cpu_s * 1e6 / result.good if result.good else math.nan,
         "doubts": list(result.doubts),
         "lateness": result.lateness,
+        "machine": cpu(),
         "error_texts": dict(result.error_texts.most_common(5)),
         "wrong_texts": dict(result.wrong_texts.most_common(5)),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from pytest_triton.load.records import Record
 from pytest_triton.loading.sweep import Measured
 
 _COLUMNS = (
@@ -26,6 +27,20 @@ def head(closed: bool) -> str:
     return load + "".join(f"{name:>{_width(name)}}" for name in _COLUMNS)
 
 
+def analyzed_row(record: Record) -> str:
+    """A level that another engine measured."""
+    latency = record.latency_us
+    cells = [f"{record.more['inferences_per_s']:,.0f}".replace(",", " ")]
+    cells += [_ms(latency[f"p{q}"] / 1e3) for q in (50, 90, 95, 99)]
+    queue = record.server["queue_us"] / latency["mean"]
+    compute = sum(
+        record.server[f"compute_{part}_us"] for part in ("input", "infer", "output")
+    ) / latency["mean"]  # fmt: skip
+    cells += [_share(queue), _share(compute), _share(1 - queue - compute)]
+    cells += [f"{record.server['mean_batch']:.1f}", str(record.errors)]
+    return _line(record.concurrency or record.request_rate or 0.0, cells)
+
+
 def row(measured: Measured) -> str:
     """One level. Shares are of the client's mean latency."""
     result = measured.result
@@ -44,9 +59,11 @@ def row(measured: Measured) -> str:
         cells += [_share(queue), _share(compute), _share(1 - queue - compute)]
         cells.append("–" if math.isnan(served.mean_batch) else f"{served.mean_batch:.1f}")
     cells.append(str(result.errors + result.wrong))
-    number = f"{measured.level.number:g}"
-    line = f"{number:>11}"
-    return line + "".join(
+    return _line(measured.level.number, cells)
+
+
+def _line(number: float, cells: list[str]) -> str:
+    return f"{f'{number:g}':>11}" + "".join(
         f"{cell:>{_width(name)}}" for name, cell in zip(_COLUMNS, cells, strict=True)
     )
 
