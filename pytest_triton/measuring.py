@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_triton.deployment import Deployment
@@ -13,6 +14,7 @@ from pytest_triton.options import UNBOUNDED
 from pytest_triton.settings import Settings
 
 if TYPE_CHECKING:
+    from pytest_triton.load.beside import Beside
     from pytest_triton.load.plan import Arrivals, Plan
     from pytest_triton.load.requests import PreparedRequest
     from pytest_triton.load.result import LoadResult
@@ -106,21 +108,60 @@ class Load:
         """Keep ``concurrency`` requests in flight for ``duration_s`` seconds, or ``count`` of them.
 
         Inputs are distinct and seeded; every ``check_every``-th answer is compared with the
-        one that the same input got alone. Raises ToolError without permission for load.
+        one that the same input got alone. A budget that these seconds cannot tell is measured
+        on by ``require``, up to its ``max_s``. Raises ToolError without permission for load.
         """
+        requests = self._prepared(model)
+
+        def measure(seconds: float | None, answers: int | None = None) -> LoadResult:
+            return drive(
+                self._subject,
+                model,
+                requests,
+                concurrency=concurrency,
+                duration_s=seconds,
+                count=answers,
+                check_every=check_every,
+            )
+
+        return replace(measure(None if count else duration_s, count), again=measure)
+
+    def beside(
+        self,
+        model: str,
+        calibration: str,
+        *,
+        concurrency: int = 1,
+        turn_s: float = 1.0,
+        pairs: int = 6,
+        check_every: int = 10,
+    ) -> Beside:
+        """Load on ``model`` and on ``calibration`` in turns of ``turn_s`` seconds, A B, B A, …
+
+        ``triton_load.beside("mlp", "calibration").require(p95_times=1.5)`` asks for a latency
+        that does not depend on how fast the machine is. A turn needs 100 answers for p95.
+        """
+        from pytest_triton.load.beside import Beside
+
+        def measured(name: str) -> Callable[[float], LoadResult]:
+            requests = self._prepared(name)
+            return lambda seconds: drive(
+                self._subject,
+                name,
+                requests,
+                concurrency=concurrency,
+                duration_s=seconds,
+                check_every=check_every,
+            )
+
+        return Beside(measured(model), measured(calibration), turn_s=turn_s, pairs=pairs)
+
+    def _prepared(self, model: str) -> list[PreparedRequest]:
         if model not in self._subject.models:
             raise ToolError(
                 f"model {model!r} is not ready", f"ready are {', '.join(self._subject.models)}"
             )
-        return drive(
-            self._subject,
-            model,
-            prepare(self._subject, model),
-            concurrency=concurrency,
-            duration_s=None if count else duration_s,
-            count=count,
-            check_every=check_every,
-        )
+        return prepare(self._subject, model)
 
 
 def prepare(

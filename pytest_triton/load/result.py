@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from pytest_triton.criteria.status import Inconclusive
+from pytest_triton.errors import ToolError
+from pytest_triton.load import budgets as kinds
+from pytest_triton.load.asked import Asked, asked
+from pytest_triton.load.budgets import Judgement
+from pytest_triton.load.relative import relative
+from pytest_triton.load.sequential import MARGINS, WINDOW_S
 from pytest_triton.load.serverside import Reading
-from pytest_triton.load.stats import Verdict, binomial_interval, percentile, sequential_verdict
+from pytest_triton.load.stats import percentile
 
-QUIET = 0.10
-"""Foreign CPU, in cores, above which a window says nothing about latency."""
-WINDOW_S = 0.5
-ENOUGH = 9
-"""Fewest windows that can decide anything (all of them alike)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """One budget: the number, the budget, the verdict and a sentence that says why."""
-
-    name: str
-    verdict: Verdict
-    value: float
-    budget: float
-    reason: str
-    interval: tuple[float, float] | None = None
+MAX_S = 60.0
+"""Seconds of load after which what is not decided stays so."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +87,10 @@ class LoadResult:
     """Reasons not to believe these numbers: see trust.py."""
     lateness: str = ""
     """Why the latencies of an open loop may be the generator's own."""
+    again: Callable[[float], LoadResult] | None = None
+    """Measures so many seconds more of the same load; None where that is not possible."""
+    turns: Sequence[tuple[float, float]] = ()
+    """(from, to) of the runs that this one was merged from; empty: it is one."""
 
     @property
     def error_rate(self) -> float:
@@ -105,6 +100,11 @@ class LoadResult:
     def percentile_ms(self, q: float) -> float:
         """A latency percentile in milliseconds; NaN without a good answer."""
         return percentile(self.latency_us, q) / 1e3
+
+    @property
+    def parts(self) -> Sequence[tuple[float, float]]:
+        """(from, to) of every run in this one, in its seconds."""
+        return self.turns or ((0.0, self.duration_s),)
 
     def windows(self, q: float, *, length_s: float = WINDOW_S) -> list[tuple[float, float, float]]:
         """(from, to, percentile in ms) of consecutive windows.
@@ -127,112 +127,60 @@ class LoadResult:
         return found
 
     def judge(
-        self,
-        *,
-        p50_ms: float | None = None,
-        p90_ms: float | None = None,
-        p95_ms: float | None = None,
-        p99_ms: float | None = None,
-        error_rate: float | None = None,
+        self, *, of: LoadResult | None = None, max_s: float = MAX_S, **budgets: float | None
     ) -> list[Judgement]:
-        """A judgement for every budget that is given.
+        """A judgement for every budget that is given; wrong content fails whatever was asked.
 
-        Wrong content fails whatever was asked. Latency is judged window by window, on the
-        windows in which others left the machine alone.
+        Budgets: ``p50_ms``, ``p90_ms``, ``p95_ms``, ``p99_ms``, ``p999_ms`` (milliseconds, at
+        most); the same as ``…_times``, multiples of the run ``of``; ``throughput_rps`` (at
+        least); ``error_rate`` (a share, at most). ValueError for one that cannot be meant.
+
+        While a verdict is open, load goes on by ``again`` up to ``max_s`` seconds in all: the
+        tests may be looked at meanwhile without erring more often. See
+        :mod:`pytest_triton.load.sequential` for their error rates.
         """
-        found = []
-        if self.wrong:
-            text = "; ".join(text for text, _ in self.wrong_texts.most_common(3))
-            reason = f"{self.wrong} of {self.checked} checked answers are wrong: {text}"
-            found.append(Judgement("content", "fail", self.wrong, 0, reason))
-        if error_rate is not None:
-            found.append(self._judge_errors(error_rate))
-        latencies = {50: p50_ms, 90: p90_ms, 95: p95_ms, 99: p99_ms}
-        found += [
-            self._judge_latency(q, budget) for q, budget in latencies.items() if budget is not None
-        ]
+        wanted = asked(budgets, relative=of is not None)
+        if isinstance(max_s, bool) or not 0 < max_s < math.inf:
+            raise ValueError(f"max_s={max_s!r}: write seconds of load, e.g. max_s=60")
+        run = self
+        found = run._judged(wanted, of)
+        while (
+            run.again is not None
+            and not wanted.latency_times
+            and any(entry.verdict == "inconclusive" for entry in found)
+            and not any(entry.verdict == "fail" for entry in found)
+            and run.duration_s < max_s - 0.5
+        ):
+            run = run.longer(min(_step(run.duration_s), max_s - run.duration_s))
+            found = run._judged(wanted, of)
         return found
 
     def require(
-        self,
-        *,
-        p50_ms: float | None = None,
-        p90_ms: float | None = None,
-        p95_ms: float | None = None,
-        p99_ms: float | None = None,
-        error_rate: float | None = None,
+        self, *, of: LoadResult | None = None, max_s: float = MAX_S, **budgets: float | None
     ) -> list[Judgement]:
         """Raise AssertionError for a budget that is broken, Inconclusive for one that cannot be
-        told; return the judgements when all are kept. A closed loop: latencies at this
-        concurrency, not at a rate."""
-        found = self.judge(
-            p50_ms=p50_ms, p90_ms=p90_ms, p95_ms=p95_ms, p99_ms=p99_ms, error_rate=error_rate
-        )
-        failed = [entry.reason for entry in found if entry.verdict == "fail"]
-        if failed:
-            raise AssertionError("\n".join(failed))
-        open_ones = [entry.reason for entry in found if entry.verdict == "inconclusive"]
-        if open_ones:
-            raise Inconclusive("\n".join(open_ones))
+        told; return the judgements when all are kept. Arguments as for :meth:`judge`."""
+        found = self.judge(of=of, max_s=max_s, **budgets)
+        told(found)
         return found
 
-    def _judge_errors(self, budget: float) -> Judgement:
-        bad = self.errors + self.wrong
-        texts = "; ".join(f"{n}× {text}" for text, n in self.error_texts.most_common(3))
-        told = f"{bad} of {self.requests} requests failed" + (f": {texts}" if texts else "")
-        low, high = binomial_interval(bad, self.requests)
-        verdict: Verdict
-        if not self.requests:
-            verdict, told = "inconclusive", "error rate: no request ended within the run"
-        elif budget <= 0:
-            verdict = "fail" if bad else "pass"
-        elif low > budget:
-            verdict = "fail"
-        else:
-            verdict = "pass" if high <= budget else "inconclusive"
-            if verdict == "inconclusive":
-                told += f"; its rate lies in [{low:.2%}, {high:.2%}], the budget is {budget:.2%}"
-        return Judgement("error_rate", verdict, self.error_rate, budget, told, (low, high))
+    def longer(self, seconds: float) -> LoadResult:
+        """This run and ``seconds`` more of the same load. ToolError where it cannot go on."""
+        if self.again is None:
+            raise ToolError("this run cannot go on", "measure longer from the start: duration_s")
+        return merged(self, self.again(seconds))
 
-    def _judge_latency(self, q: int, budget: float) -> Judgement:
-        name, value = f"p{q}_ms", self.percentile_ms(q)
-        if not len(self.latency_us):
-            verdict: Verdict = "fail" if self.errors else "inconclusive"
-            return Judgement(name, verdict, value, budget, f"p{q}: no request got an answer")
-        windows = self.windows(q)
-        quiet = [window for window in windows if self._foreign_in(window[0], window[1]) <= QUIET]
-        verdict = sequential_verdict([window[2] <= budget for window in quiet])
-        # noise only ever adds latency: a budget that is kept in spite of it is kept
-        if verdict == "inconclusive":
-            everything = sequential_verdict([window[2] <= budget for window in windows])
-            verdict = "pass" if everything == "pass" else verdict
-        spread = (min(w[2] for w in windows), max(w[2] for w in windows)) if windows else None
-        kept = sum(window[2] <= budget for window in windows)
-        told = f"p{q} is {value:.3g} ms, the budget {budget:g} ms: "
-        told += f"{kept} of {len(windows)} windows keep it"
-        if len(quiet) < len(windows):
-            told += f", {len(windows) - len(quiet)} were noisy (foreign CPU over {QUIET:g})"
-        if verdict == "inconclusive":
-            short = len(windows) < ENOUGH
-            told += (
-                f"; at least {ENOUGH} windows are needed to tell: measure longer"
-                if short
-                else "; the machine was too noisy to tell"
-                if len(quiet) < len(windows)
-                else "; too near to tell"
-            )
-        return Judgement(name, verdict, value, budget, told, spread)
-
-    def _foreign_in(self, begin: float, end: float) -> float:
-        parts = [
-            (min(end, to) - max(begin, since), cores)
-            for since, to, cores in self.foreign_series
-            if to > begin and since < end
-        ]
-        weight = sum(part for part, _ in parts)
-        if weight <= 0:  # not measured: a window cannot be excused by noise nobody saw
-            return 0.0
-        return sum(part * cores for part, cores in parts) / weight
+    def _judged(self, wanted: Asked, of: LoadResult | None) -> list[Judgement]:
+        bad = kinds.content(self)
+        found = [bad] if bad else []
+        if wanted.error_rate is not None:
+            found.append(kinds.errors(self, wanted.error_rate))
+        if wanted.throughput_rps is not None:
+            found.append(kinds.throughput(self, wanted.throughput_rps))
+        found += [kinds.latency(self, q, most) for q, most in wanted.latency_ms.items()]
+        if of is not None:
+            found += [relative(self, of, q, most) for q, most in wanted.latency_times.items()]
+        return found
 
     def summary(self) -> Mapping[str, float]:
         """The numbers for a report; units are in the names."""
@@ -247,3 +195,89 @@ class LoadResult:
             "p99_ms": self.percentile_ms(99),
             "foreign_cpu": self.foreign_cpu,
         }
+
+
+def told(found: Sequence[Judgement]) -> None:
+    """Raise AssertionError for what failed, else Inconclusive for what is open."""
+    failed = [entry.reason for entry in found if entry.verdict == "fail"]
+    if failed:
+        raise AssertionError("\n".join(failed))
+    doubtful = [entry.reason for entry in found if entry.verdict == "inconclusive"]
+    if doubtful:
+        raise Inconclusive("\n".join(doubtful))
+
+
+def merged(one: LoadResult, two: LoadResult) -> LoadResult:
+    """Two runs of the same load as one: counts add, samples follow each other.
+
+    The seconds between them are left out: the second begins where the first ends.
+    """
+    duration = one.duration_s + two.duration_s
+    good = one.throughput_rps * one.duration_s + two.throughput_rps * two.duration_s
+    inferences = one.inferences * one.duration_s + two.inferences * two.duration_s
+    series = [
+        (since + begin, to + begin, cores)
+        for run, begin in ((one, 0.0), (two, one.duration_s))
+        for since, to, cores in _inside(run.foreign_series, run.duration_s)
+    ]
+    spent = sum(to - since for since, to, _ in series)
+    return replace(
+        one,
+        requests=one.requests + two.requests,
+        errors=one.errors + two.errors,
+        wrong=one.wrong + two.wrong,
+        checked=one.checked + two.checked,
+        duration_s=duration,
+        throughput_rps=good / duration if duration > 0 else 0.0,
+        latency_us=np.concatenate((one.latency_us, two.latency_us)),
+        # what was in flight at the end of the first belongs to its last moment
+        ended_s=np.concatenate(
+            (np.minimum(one.ended_s, one.duration_s), two.ended_s + one.duration_s)
+        ),
+        finished=two.finished,
+        error_texts=one.error_texts + two.error_texts,
+        wrong_texts=one.wrong_texts + two.wrong_texts,
+        foreign_cpu=(
+            sum((to - since) * cores for since, to, cores in series) / spent if spent else math.nan
+        ),
+        foreign_series=series,
+        client_cpu_s=one.client_cpu_s + two.client_cpu_s,
+        inferences=inferences / duration if duration > 0 else 0.0,
+        client_busy=max(one.client_busy, two.client_busy),
+        planned=one.planned + two.planned,
+        late_us=np.concatenate((one.late_us, two.late_us)),
+        slept_us=np.concatenate((one.slept_us, two.slept_us)),
+        failed_s=np.concatenate((one.failed_s, two.failed_s + one.duration_s)),
+        beat_s=np.concatenate((one.beat_s, two.beat_s + one.duration_s)),
+        beat_us=np.concatenate((one.beat_us, two.beat_us)),
+        good=one.good + two.good,
+        bad=one.bad + two.bad,
+        served=_both(one.served, two.served),
+        served_whole=_both(one.served_whole, two.served_whole),
+        unread=one.unread or two.unread,
+        doubts=tuple(dict.fromkeys(one.doubts + two.doubts)),
+        lateness=one.lateness or two.lateness,
+        turns=(
+            *one.parts,
+            *((since + one.duration_s, to + one.duration_s) for since, to in two.parts),
+        ),
+    )
+
+
+def _inside(
+    series: Sequence[tuple[float, float, float]], duration: float
+) -> list[tuple[float, float, float]]:
+    return [
+        (max(since, 0.0), min(to, duration), cores)
+        for since, to, cores in series
+        if to > 0 and since < duration
+    ]
+
+
+def _step(measured: float) -> float:
+    # first to where a clear case is decided, then by a third
+    return max(MARGINS[0][1] - measured, 2.0, measured / 3)
+
+
+def _both(one: Reading | None, two: Reading | None) -> Reading | None:
+    return None if one is None or two is None else one + two

@@ -144,21 +144,3 @@ def _binomial_cdf(hits: int, trials: int, p: float) -> float:
     logs = np.cumsum(steps) + k * math.log(p) + (trials - k) * math.log1p(-p)
     peak = float(logs.max())
     return min(1.0, math.exp(peak) * float(np.exp(logs - peak).sum()))
-
-
-def sequential_verdict(windows: Sequence[bool], *, confidence: float = 0.99) -> Verdict:
-    """Two sequential probability ratio tests over windows that were good or not.
-
-    Pass when 0.85 good windows are 99 times as likely as 0.5, fail when 0.15 are; nine good
-    ones in a row pass. Read in order of time; what is not decided is inconclusive.
-    """
-    enough = math.log(confidence / (1 - confidence))
-    good = bad = 0.0
-    for window in windows:
-        good += math.log((0.85 if window else 0.15) / 0.5)
-        bad += math.log((0.15 if window else 0.85) / 0.5)
-        if good >= enough:
-            return "pass"
-        if bad >= enough:
-            return "fail"
-    return "inconclusive"
