@@ -61,14 +61,23 @@ def status_of(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
 
 
 def show_not_assessed(
-    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport
+    item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, doubt: str = "skip"
 ) -> None:
-    """For pytest, what could not be judged is a skip with its reason."""
+    """For pytest, what could not be judged is a skip with its reason.
+
+    ``doubt`` is what Inconclusive is: "skip" where a verdict counts it, which a skip does not
+    hide; "fail" or "xfail" in a test that stands for itself.
+    """
     if call.excinfo is None or "pytest_triton.criteria.status" not in sys.modules:
         return
     from pytest_triton.criteria import Inconclusive, Missing, NotAssessed
 
     error = call.excinfo.value
+    if isinstance(error, Inconclusive) and doubt != "skip":
+        if doubt == "xfail" and report.outcome == "failed":
+            report.outcome = "skipped"
+            report.wasxfail = f"inconclusive: {error}"
+        return
     if isinstance(error, (NotAssessed, Inconclusive, Missing)):
         prefix = {Inconclusive: "inconclusive: ", Missing: "missing: "}.get(type(error), "")
         path, line, _ = item.location

@@ -187,6 +187,15 @@ OPTIONS: tuple[Option, ...] = (
         "seed", "verdict", "int", "seed of everything random (default: drawn, and reported)", "N"
     ),
     Option(
+        "inconclusive",
+        "verdict",
+        "choice",
+        "what a test of your own is whose budget could not be told: failed, or expected to fail "
+        "(never passed or skipped)",
+        choices=("fail", "xfail"),
+        default="fail",
+    ),
+    Option(
         "allow-control",
         "verdict",
         "flag",

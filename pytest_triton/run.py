@@ -231,12 +231,14 @@ class Run:
             wording.name_error(item, call, report)
         name = clause_id(item)
         if name is None:
-            show_not_assessed(item, call, report)
+            show_not_assessed(item, call, report, self.settings.inconclusive)
             return report
         if call.excinfo is None and call.when != "call":
             return report
         outcome = self._outcome(item, call, report, name)
-        show_not_assessed(item, call, report)
+        # no verdict counts what an unarmed run cannot tell
+        doubt = "skip" if self._armed else self.settings.inconclusive
+        show_not_assessed(item, call, report, doubt)
         self._excuse(outcome, report)
         report.__dict__["triton_outcome"] = outcome.to_json()
         return report

@@ -45,6 +45,7 @@ class Settings:
     waivers: Path | None = None
     baseline: Path | None = None
     seed: int = 0
+    inconclusive: str = "fail"
     allow_control: bool = False
     allow_load: int | None = None
     report: Path = Path("triton-report")
