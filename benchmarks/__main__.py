@@ -16,6 +16,7 @@ BENCHMARKS = (
     ("protocol.py", ()),
     ("isolation.py", ()),
     ("llama.py", ()),
+    ("verdicts.py", ()),
 )
 #: Seconds for one of them.
 TIMEOUT = 1800
