@@ -40,10 +40,13 @@ class Option:
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     default: Any = None
+    #: Whether it is an option of the command line too.
+    typed: bool = True
 
     @property
     def flag(self) -> str:
-        return f"--triton-{self.name}"
+        """What people call it: the option, or the ini key where there is none."""
+        return f"--triton-{self.name}" if self.typed else self.dest
 
     @property
     def dest(self) -> str:
@@ -187,15 +190,6 @@ OPTIONS: tuple[Option, ...] = (
         "seed", "verdict", "int", "seed of everything random (default: drawn, and reported)", "N"
     ),
     Option(
-        "inconclusive",
-        "verdict",
-        "choice",
-        "what a test of your own is whose budget could not be told: failed, or expected to fail "
-        "(never passed or skipped)",
-        choices=("fail", "xfail"),
-        default="fail",
-    ),
-    Option(
         "allow-control",
         "verdict",
         "flag",
@@ -237,6 +231,26 @@ INI_OPTIONS: tuple[Option, ...] = (
         "directory with a benchmark and a load test that somebody hands in: BEN-01 reads it, "
         "LDT-01 runs it",
         "DIR",
+        typed=False,
+    ),
+    Option(
+        "inconclusive",
+        "verdict",
+        "choice",
+        "what a test of your own is whose budget could not be told: failed, or expected to fail "
+        "(never passed or skipped)",
+        choices=("fail", "xfail"),
+        default="fail",
+        typed=False,
+    ),
+    Option(
+        "budgets",
+        "verdict",
+        "path",
+        "TOML file of budgets that LAT-02 judges: [[budget]] with model, rate or concurrency, and "
+        "p95_ms, throughput_rps, error_rate …",
+        "FILE",
+        typed=False,
     ),
 )
 SETTINGS: tuple[Option, ...] = (*OPTIONS, *INI_OPTIONS)

@@ -46,6 +46,7 @@ class Settings:
     baseline: Path | None = None
     seed: int = 0
     inconclusive: str = "fail"
+    budgets: Path | None = None
     allow_control: bool = False
     allow_load: int | None = None
     report: Path = Path("triton-report")
@@ -157,7 +158,10 @@ def convert(option: Option, value: Any, base: Path) -> Any:
         return str(value)
     except (TypeError, ValueError) as error:
         raise SettingsError(
-            f"{option.flag}: {error}", f"see  pytest --help  ({option.flag})"
+            f"{option.flag}: {error}",
+            f"see  pytest --help  ({option.flag})"
+            if option.typed
+            else "see docs/reference/options.md",
         ) from None
 
 
@@ -229,7 +233,16 @@ def check(settings: Settings) -> None:
             f"triton_handed_in: there is no directory {settings.handed_in}",
             "give the directory that holds benchmarks/ and the load test",
         )
-    for name in ("inputs", "waivers", "baseline", "tls_ca", "tls_cert", "tls_key", "compose_file"):
+    for name in (
+        "inputs",
+        "waivers",
+        "baseline",
+        "budgets",
+        "tls_ca",
+        "tls_cert",
+        "tls_key",
+        "compose_file",
+    ):
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             raise SettingsError(f"{BY_FIELD[name].flag}: there is no file {path}")

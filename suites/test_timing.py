@@ -9,11 +9,13 @@ from pytest_triton.criteria import Inconclusive
 from pytest_triton.evidence import Evidence
 from pytest_triton.subject import Subject
 from pytest_triton.timing import runs, stress
+from pytest_triton.timing.budgets import MOST_S, budgets_of, measure
 from pytest_triton.timing.tail import tail
 from pytest_triton.timing.way import Finding, advice, outside, overhead
 
 #: A light run is repeated so often, while it cannot tell.
 LOOKS = 4
+_UNITS = {"throughput_rps": "requests/s", "error_rate": "share", "content": "answers"}
 
 
 @pytest.mark.clause("LAT-03")
@@ -144,3 +146,25 @@ def _settle(found: Finding) -> None:
     if found.verdict == "inconclusive":
         raise Inconclusive(found.reason)
     assert found.verdict == "pass", found.reason
+
+
+@pytest.mark.clause("LAT-02")
+def test_budgets_are_kept(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    broken, doubtful = [], []
+    for budget in budgets_of(triton_subject):
+        triton_evidence.model = budget.model
+        run = measure(triton_subject, budget)
+        for found in run.judge(max_s=MOST_S, **dict(budget.budgets)):
+            name = f"{budget.model} {found.name} at {budget.load}"
+            triton_evidence.measure(name, found.value, _UNITS.get(found.name, "ms"),
+                                    budget=found.budget, interval=found.interval)  # fmt: skip
+            told = f"{budget.model} at {budget.load}: {found.reason}"
+            if found.verdict == "fail":
+                broken.append(told)
+            elif found.verdict == "inconclusive":
+                doubtful.append(told)
+        if run.concurrency == 0:
+            triton_evidence.latency(run.latency_us / 1e3, ended_s=run.ended_s)
+    assert not broken, "\n".join(broken)
+    if doubtful:
+        raise Inconclusive("\n".join(doubtful))

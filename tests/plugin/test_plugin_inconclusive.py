@@ -92,7 +92,8 @@ def test_it_is_expected_to_fail_where_that_is_said(project, workers: tuple[str, 
     result = project.run(*workers, "-rx", subprocess=bool(workers))
     assert result.outcomes == {"passed": 1, "xfailed": 1}, result.output
     assert "inconclusive: p95 is 5 ms" in result.output
-    strict = project.run("--triton-inconclusive=fail", *workers, subprocess=bool(workers))
+    ini(project, "fail")
+    strict = project.run(*workers, subprocess=bool(workers))
     assert strict.outcomes == {"passed": 1, "failed": 1}
 
 
@@ -118,7 +119,7 @@ def test_another_word_is_refused(project) -> None:
     project.write("test_team.py", TEAM)
     result = project.run()
     assert result.status == 4
-    assert "--triton-inconclusive: 'skip' is none of fail, xfail" in result.output
+    assert "triton_inconclusive: 'skip' is none of fail, xfail" in result.output
 
 
 def test_a_broken_budget_is_no_doubt(project) -> None:

@@ -22,8 +22,7 @@ TABLE = {
         "boot-timeout", "server-python",
     ),
     "verdict": (
-        "tier", "scope", "profile", "waivers", "baseline", "seed", "inconclusive", "allow-control",
-        "allow-load",
+        "tier", "scope", "profile", "waivers", "baseline", "seed", "allow-control", "allow-load",
     ),
     "output": ("report", "transcript"),
 }  # fmt: skip
@@ -31,12 +30,11 @@ DEFAULTS = {
     "launcher": "embedded", "server-release": "24.10", "device": "auto", "tier": "basic",
     "profile": "lab", "transcript": "failed", "models": "*", "boot-timeout": 120.0,
     "image": "nvcr.io/nvidia/tritonserver:24.07-py3", "report": "triton-report",
-    "inconclusive": "fail",
 }  # fmt: skip
 CHOICES = {
     "launcher": {"embedded", "docker"}, "device": {"cpu", "gpu", "auto"},
     "tier": {"basic", "advanced", "expert"}, "profile": {"lab", "certificate"},
-    "transcript": {"failed", "all"}, "inconclusive": {"fail", "xfail"},
+    "transcript": {"failed", "all"},
 }  # fmt: skip
 #: For each kind of option: four values that can be told apart, as text and as a field.
 VALUES = {
