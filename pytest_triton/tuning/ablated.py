@@ -20,8 +20,8 @@ from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 from pytest_triton.tuning.knobs import Edit, Knob, knobs_of
 
-#: Pairs of runs and seconds of each; as many again for a setting that is not decided.
-PAIRS, LOOKS, SECONDS = 6, 2, 1.0
+#: Pairs of runs and seconds of each; as many again, twice, for a setting that is not decided.
+PAIRS, LOOKS, SECONDS = 4, 3, 0.8
 #: A setting pays when it gives so much more throughput, or takes so much less time.
 PAYS = 0.05
 #: Chance that one of all settings is said to pay that does not.
@@ -44,6 +44,7 @@ class Effect:
     latency: float
     latency_interval: tuple[float, float]
     pairs: tuple[float, ...]
+    latency_pairs: tuple[float, ...]
 
     @property
     def verdict(self) -> Verdict:
@@ -92,7 +93,7 @@ def effects(
     """One setting after the other, most promising first; whoever has seen enough stops."""
     chosen = candidates(subject)
     tried = sum(len(knobs) for _, knobs in chosen)
-    confidence = 1 - ALPHA / max(2 * tried, 1)  # two numbers of each
+    confidence = 1 - ALPHA / (2 * LOOKS * max(tried, 1))  # two numbers of each, at every look
     for name, knobs in chosen:
         concurrency = concurrency_for(subject, name)
         with _served(subject, settings, factory, name, knobs) as server:
@@ -122,12 +123,11 @@ def _effect(
     before: Effect | None,
 ) -> Effect:  # fmt: skip
     throughput = (before.pairs if before else ()) + pairs.throughput_pairs
+    latency = (before.latency_pairs if before else ()) + pairs.latency_pairs
     mean, low, high = ratio_interval(throughput, [1.0] * len(throughput), confidence=confidence)
-    quick = ratio_interval(
-        pairs.latency_pairs, [1.0] * len(pairs.latency_pairs), confidence=confidence
-    )
+    quick, least, most = ratio_interval(latency, [1.0] * len(latency), confidence=confidence)
     return Effect(
-        model, knob, concurrency, mean, (low, high), quick[0], (quick[1], quick[2]), throughput
+        model, knob, concurrency, mean, (low, high), quick, (least, most), throughput, latency
     )
 
 
