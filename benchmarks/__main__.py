@@ -15,6 +15,7 @@ BENCHMARKS = (
     ("lint.py", ()),
     ("protocol.py", ()),
     ("isolation.py", ()),
+    ("load_engine.py", ()),
     ("llama.py", ()),
     ("verdicts.py", ()),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
     from pytest_triton.monitor.metrics import Scrape
     from pytest_triton.served_model import ServedModel
     from pytest_triton.subject import Subject
+
+
+#: Counters that have to be at rest when a block ends, seconds of rest, and seconds at most.
+_COUNTERS = (
+    "nv_inference_request_success",
+    "nv_inference_request_failure",
+    "nv_inference_count",
+    "nv_inference_exec_count",
+)
+_REST_S, _SETTLES_S = 0.05, 2.0
 
 
 class Difference:
@@ -87,7 +98,22 @@ class Metrics:
         with self._turns.turn(exclusive=True):
             before = self.scrape()
             yield difference
-            difference._delta = delta(before, self.scrape())
+            difference._delta = delta(before, self._at_rest(model))
+
+    def _at_rest(self, model: str) -> Scrape:
+        """Triton counts a request behind its answer: wait until nothing is added any more."""
+        deadline = time.monotonic() + _SETTLES_S
+        found = self.scrape()
+        while True:
+            time.sleep(_REST_S)
+            later = self.scrape()
+            still = all(
+                found.value(family, model=model) == later.value(family, model=model)
+                for family in _COUNTERS
+            )
+            if still or time.monotonic() > deadline:
+                return later
+            found = later
 
 
 class Load:
