@@ -11,7 +11,7 @@ from pytest_triton.subject import Subject
 from pytest_triton.timing import runs, stress
 from pytest_triton.timing.budgets import MOST_S, budgets_of, measure
 from pytest_triton.timing.tail import tail
-from pytest_triton.timing.way import Finding, advice, outside, overhead
+from pytest_triton.timing.way import Finding, advice, outside, overhead, stages
 
 #: A light run is repeated so often, while it cannot tell.
 LOOKS = 4
@@ -64,6 +64,9 @@ def test_requests_wait_inside(triton_subject: Subject, triton_evidence: Evidence
     triton_evidence.measure("by the server's account", timed.inside_ms, "ms")
     triton_evidence.measure("outside the server", 100 * found.value, "%",
                             budget=100 * found.budget)  # fmt: skip
+    triton_evidence.stages(
+        {name.replace("_", " "): ms for name, ms in stages(timed).items()}, name="where time goes"
+    )
     triton_evidence.attach("advice.txt", advice(timed))
     _settle(found)
 

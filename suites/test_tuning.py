@@ -35,7 +35,7 @@ def test_a_setting_pays(
     best = max(seen, key=lambda effect: (effect.verdict == "pass", effect.throughput))
     triton_evidence.model = best.model
     triton_evidence.measure(
-        "a setting's throughput", best.throughput, "×", interval=best.throughput_interval,
+        "setting's throughput", best.throughput, "×", interval=best.throughput_interval,
         budget=1 + PAYS, margin=best.throughput - 1 - PAYS, samples=list(best.pairs),
     )  # fmt: skip
     told = "; ".join(str(effect) for effect in seen)
