@@ -33,6 +33,7 @@ COMMANDS = {
     "render": "report.json as an HTML page",
     "serve": "a real Triton in the foreground, without Docker",
     "server": "install, list and remove Triton servers",
+    "tune": "batching, queue delay and instances of a model, searched by measurement",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ class Target:
     tls: tuple[str | None, str | None, str | None] = (None, None, None)
     inputs: Path | None = None
     seed: int = 0
-    _cache: dict[str, Any] = field(default_factory=dict, repr=False)
+    #: Where the model's side-car lies, if it is at hand.
+    repository: Path | None = None
 
     @cached_property
     def http(self) -> HttpProbe:
@@ -92,7 +93,7 @@ class Target:
                 f"use --batch {max(most, 1)} or less",
             )  # fmt: skip
         metadata = self.http.model_metadata(self.model, self.version)
-        source = InputSource(inputs_file=self.inputs, seed=self.seed)
+        source = InputSource(repository=self.repository, inputs_file=self.inputs, seed=self.seed)
         return source.distinct(self.model, metadata, self.config, count=DISTINCT, batch=batch)
 
     def prepared(self, protocol: Protocol, batch: int) -> list[PreparedRequest]:
