@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pytest_triton.criteria import Inconclusive
+from pytest_triton.errors import DeploymentFailed
 from pytest_triton.factory import ServerFactory
 from pytest_triton.load.gain import Gain, abba
 from pytest_triton.load.result import LoadResult
@@ -25,9 +28,9 @@ PAIRS, LOOKS, SECONDS = 5, 4, 1.2
 CANDIDATES = 2
 #: Mean batch that shows that requests were executed together.
 MIN_BATCH = 2.0
-#: A row may take this many times what a few rows take; those sizes, rounds and seconds.
-WASTE, ROWS, ROUNDS, ROUND_S = 1.3, (1, 2, 8), 3, 0.25
-CONTROL, TREATED = "pytest_triton_control", "pytest_triton_treated"
+#: A row may cost this many times what a few rows take, and an arm what the other one takes for as
+#: many; those sizes, rounds and seconds.
+WASTE, ROWS, ROUNDS, ROUND_S = 1.5, (1, 2, 8), 3, 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,10 @@ class ModelGain:
     model: str
     concurrency: int
     gain: Gain
-    #: The least mean time of executions of so many rows, asked alone, in ms.
+    #: The least mean time of executions of so many rows, asked alone, in ms: of the control
+    #: arm, and of the other one.
     rows_ms: Mapping[int, float] = field(default_factory=dict)
+    treated_ms: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def objection(self) -> str:
@@ -67,6 +72,13 @@ class ModelGain:
                 f"{self.model}: an execution of one row takes {alone:.2f} ms, one of {size} rows "
                 f"{least:.2f} ms: single rows are slowed down, and the control arm with them"
             )
+        for size, took in self.rows_ms.items():
+            other = self.treated_ms.get(size, math.nan)
+            if took > WASTE * other:
+                return (
+                    f"{self.model}: an execution of {size} rows takes {took:.2f} ms without "
+                    f"dynamic_batching and {other:.2f} ms with it: the control arm is slowed down"
+                )
         return ""
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +92,7 @@ class ModelGain:
             "interval": list(self.gain.interval),
             "foreign_cpu": list(self.gain.foreign_cpu),
             "rows_ms": {str(size): took for size, took in self.rows_ms.items()},
+            "dynamic_rows_ms": {str(size): took for size, took in self.treated_ms.items()},
             "control_server": self.gain.served_a.to_json(),
             "dynamic_server": self.gain.served_b.to_json(),
         }
@@ -98,21 +111,29 @@ class ArmsServer:
         return heaviest(self.subject, CANDIDATES)
 
     @contextmanager
-    def booted(self, model: str) -> Iterator[Subject]:
-        """A server with both arms, for the length of the block."""
+    def booted(self, model: str) -> Iterator[tuple[Subject, str, str]]:
+        """A server with both arms and their names, for the length of the block. Inconclusive
+        where the copies do not fit beside each other."""
         assert self.subject.deployment.repository is not None
         with tempfile.TemporaryDirectory(prefix="pytest-triton-arms-") as scratch:
             repository = Path(scratch)
-            for name in (CONTROL, TREATED):
+            # names that tell a model nothing of which arm it is
+            control, treated = (f"model_{secrets.token_hex(4)}" for _ in range(2))
+            for name in (control, treated):
                 write_arm(
                     self.subject.deployment.repository / model,
                     repository / name,
-                    dynamic=name == TREATED,
+                    dynamic=name == treated,
                 )
-            deployment = self._factory(repository)
+            try:
+                deployment = self._factory(repository)
+            except DeploymentFailed as error:
+                raise Inconclusive(
+                    f"{model}: two copies of it cannot be served beside each other: {error.message}"
+                ) from None
             subject = Subject(deployment, self._settings)
             try:
-                yield subject
+                yield subject, control, treated
             finally:
                 subject.close()
                 self._factory.stop(deployment)
@@ -153,41 +174,44 @@ def measure(
         if progress
         else None
     )
-    with arms.booted(model) as subject:
-        requests = {name: prepare(source, model, as_model=name) for name in (CONTROL, TREATED)}
+    with arms.booted(model) as (subject, control, treated):
+        requests = {name: prepare(source, model, as_model=name) for name in (control, treated)}
 
         def run(name: str, seconds: float = SECONDS) -> LoadResult:
             return drive(subject, name, requests[name], concurrency=concurrency, duration_s=seconds)
 
-        for name in (CONTROL, TREATED):
+        for name in (control, treated):
             run(name, 0.3)
         gain = abba(
-            lambda: run(CONTROL),
-            lambda: run(TREATED),
+            lambda: run(control),
+            lambda: run(treated),
             pairs=PAIRS,
             looks=LOOKS,
             enough=decided,
             confidence=confidence,
             progress=told,
         )
-        rows = _rows(source, subject, model)
-    return ModelGain(model, concurrency, gain, rows)
+        rows = _rows(source, subject, model, (control, treated))
+    return ModelGain(model, concurrency, gain, rows[control], rows[treated])
 
 
-def _rows(source: Subject, subject: Subject, model: str) -> dict[int, float]:
-    """What executions of a few sizes take on the control arm, by the server's account; the
-    least of some rounds, since noise only adds."""
+def _rows(
+    source: Subject, subject: Subject, model: str, arms: tuple[str, str]
+) -> dict[str, dict[int, float]]:
+    """What executions of a few sizes take on each arm, by the server's account; the least of some
+    rounds, since noise only adds."""
     sizes = [size for size in ROWS if size <= source.models[model].max_batch_size]
-    asked = {size: prepare(source, model, count=16, batch=size, as_model=CONTROL) for size in sizes}
-    found = dict.fromkeys(sizes, math.inf)
+    asked = {
+        (arm, size): prepare(source, model, count=16, batch=size, as_model=arm)
+        for size in sizes for arm in arms
+    }  # fmt: skip
+    found: dict[str, dict[int, float]] = {arm: {} for arm in arms}
     for _ in range(ROUNDS):
-        for size in sizes:
-            run = drive(
-                subject, CONTROL, asked[size], concurrency=1, duration_s=ROUND_S, warmup_s=0.1
-            )
+        for (arm, size), requests in asked.items():
+            run = drive(subject, arm, requests, concurrency=1, duration_s=ROUND_S, warmup_s=0.1)
             if run.served and not math.isnan(took := run.served.execution_ms(size)):
-                found[size] = min(found[size], took)
-    return {size: took for size, took in found.items() if math.isfinite(took)}
+                found[arm][size] = min(found[arm].get(size, math.inf), took)
+    return found
 
 
 def best_gain(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pytest_triton.counting import QUIET, SETTLE
-from pytest_triton.criteria import NotAssessed, Reason
+from pytest_triton.criteria import Inconclusive, NotAssessed, Reason
 from pytest_triton.errors import ToolError
 from pytest_triton.evidence import Evidence
 from pytest_triton.handed_in import HandedIn
@@ -21,10 +21,12 @@ from pytest_triton.measuring import heaviest_of, permitted
 from pytest_triton.probe.types import MalformedAnswer
 from pytest_triton.subject import Subject
 
-#: Users that a script is asked for, and seconds: against the server, against a broken one.
-USERS, SECONDS, BROKEN_SECONDS = 10, 5, 2
+#: Users that a script is asked for, and seconds, alike for each server: it must not know which it is.
+USERS, SECONDS = 10, 4
 #: Share by which its count may differ from the server's, and of errors.
 COUNT, ERRORS = 0.01, 0.01
+#: Requests of each user, at least.
+EACH = 2
 #: Characters of its output that a reason quotes.
 _QUOTED = 300
 
@@ -102,14 +104,14 @@ def judge(subject: Subject, handed: HandedIn, evidence: Evidence) -> None:
             dead = f"127.0.0.1:{port}"
             _against_broken(
                 handed,
-                Target(f"http://{dead}", dead, model, users, BROKEN_SECONDS),
+                Target(f"http://{dead}", dead, model, users, SECONDS),
                 "gone",
                 evidence,
             )
         with _answering_500() as port, _refusing() as closed:
             with evidence.case("a server that answers 500"):
                 target = Target(
-                    f"http://127.0.0.1:{port}", f"127.0.0.1:{closed}", model, users, BROKEN_SECONDS
+                    f"http://127.0.0.1:{port}", f"127.0.0.1:{closed}", model, users, SECONDS
                 )
                 _against_broken(handed, target, "500", evidence)
     except NoLocust as error:
@@ -135,6 +137,15 @@ def _against_it(subject: Subject, handed: HandedIn, target: Target, evidence: Ev
     evidence.measure("requests at the server", seen, "requests", budget=said.requests)
     assert said.requests > 0, f"{said.where}: 0 requests"
     models = ", ".join(f"{count} to {name}" for name, count in sorted(came.items())) or "none"
+    if seen > (1 + COUNT) * said.requests and not subject.deployment.owned:
+        raise Inconclusive(
+            f"{said.where}: {said.requests} requests, the server counted {seen} ({models}): others "
+            "may use it too"
+        )
+    assert said.requests >= EACH * max(said.users, 1), (
+        f"{said.where}: {said.requests} requests of {said.users} users in {SECONDS:g} s, at least "
+        f"{EACH} of each are asked for"
+    )
     assert abs(seen - said.requests) <= COUNT * said.requests, (
         f"{said.where}: {said.requests} requests, the server counted {seen} ({models})"
     )

@@ -200,8 +200,11 @@ def prepare(
     from pytest_triton.load.requests import prepare_http
 
     prepared = []
+    taken = []
     for at, case in enumerate(subject.distinct(model, count, batch=batch)):
+        began = time.perf_counter()
         answer = subject.answer(model, case)
+        taken.append(time.perf_counter() - began)
         rtol, atol = subject.rounding(case, answer.outputs)
         prepared.append(
             prepare_http(
@@ -216,7 +219,16 @@ def prepare(
                 answered_by="" if as_model else answer.model_version,
             )
         )
+    middle = sorted(taken)[len(taken) // 2] if taken else 0.0
+    subject.once(f"alone {model} {batch}", lambda: middle)
     return prepared
+
+
+def deadline_for(subject: Subject, model: str, in_flight: int) -> float:
+    """Seconds for one request among so many: a slow model is no fault, a stall is. At least 10 s,
+    and four times what they take one behind the other."""
+    alone: float = subject.once(f"alone {model} 1", lambda: 0.0)
+    return max(10.0, 4 * in_flight * alone)
 
 
 def concurrency_for(subject: Subject, model: str) -> int:
@@ -234,16 +246,17 @@ def drive(
     count: int | None = None,
     check_every: int = 10,
     warmup_s: float = 0.3,
-    timeout_s: float = 10.0,
+    timeout_s: float | None = None,
 ) -> LoadResult:
     """Closed-loop load, within what the settings allow on an attached endpoint."""
     from pytest_triton.load.engine import closed_loop
 
-    wanted = concurrency or concurrency_for(subject, model)
+    wanted = permitted(subject.settings, concurrency or concurrency_for(subject, model))
+    timeout_s = timeout_s or deadline_for(subject, model, wanted)
     return closed_loop(
         subject.deployment.http_url,
         requests,
-        concurrency=permitted(subject.settings, wanted),
+        concurrency=wanted,
         duration_s=duration_s,
         count=count,
         warmup_s=warmup_s,
@@ -265,12 +278,13 @@ def drive_open(
     trace: Plan | None = None,
     check_every: int = 10,
     warmup_s: float = 0.3,
-    timeout_s: float = 10.0,
+    timeout_s: float | None = None,
     connections: int = 256,
 ) -> LoadResult:
     """Open-loop load. On an attached endpoint no more connections than the settings allow."""
     from pytest_triton.load.engine import open_loop
 
+    timeout_s = timeout_s or deadline_for(subject, model, min(connections, 32))
     return open_loop(
         subject.deployment.http_url,
         requests,

@@ -16,6 +16,8 @@ from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 
 MIN_BATCH = 2.0
+#: Requests in flight without which nothing can be batched.
+FILLED = 4
 MIN_GAIN, MIN_LOW = 1.3, 1.1
 #: Requests whose answers are all read.
 READ = 600
@@ -40,6 +42,7 @@ def test_batches_are_formed(triton_subject: Subject, triton_evidence: Evidence) 
     means: dict[str, float] = {}
     sizes: dict[str, Mapping[int, int]] = {}
     for name in heaviest(triton_subject):
+        triton_subject.permit(FILLED)
         _, before = statistics(triton_subject, name)
         run = drive(triton_subject, name, prepare(triton_subject, name), duration_s=1.0)
         _, after = statistics(triton_subject, name)

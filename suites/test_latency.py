@@ -7,13 +7,17 @@ import pytest
 
 from pytest_triton.criteria import Inconclusive
 from pytest_triton.evidence import Evidence
+from pytest_triton.load.trust import in_flight
 from pytest_triton.measuring import drive, heaviest_of, prepare
 from pytest_triton.subject import Subject
+from pytest_triton.timing.runs import restless
 
 CONCURRENCY = 4
 LITTLE = 0.15
 #: Answers below which a mean says nothing.
 ENOUGH = 50
+#: A client that computes for this share of the time is the bottleneck itself.
+BUSY = 0.8
 #: Windows whose throughput shows how steady it was.
 WINDOWS = 20
 
@@ -22,6 +26,7 @@ WINDOWS = 20
 def test_consistent(triton_subject: Subject, triton_evidence: Evidence) -> None:
     name = heaviest_of(triton_subject, triton_subject.pytorch)[0]
     requests = prepare(triton_subject, name)
+    triton_subject.permit(CONCURRENCY)
     run = drive(triton_subject, name, requests, concurrency=CONCURRENCY, duration_s=2.0)
     triton_evidence.model = name
     assert not run.errors, f"{run.errors} errors: {run.error_texts.most_common(2)}"
@@ -30,7 +35,7 @@ def test_consistent(triton_subject: Subject, triton_evidence: Evidence) -> None:
     if len(latencies) < ENOUGH:
         raise Inconclusive(f"only {len(latencies)} answers in {run.duration_s:.1f} s")
     p50, p95, p99 = (run.percentile_ms(q) for q in (50, 95, 99))
-    concurrency = run.throughput_rps * float(latencies.mean()) / 1e3
+    concurrency = in_flight(run)
     counts, edges = np.histogram(run.ended_s, bins=WINDOWS, range=(0, run.duration_s))
     rates = (counts / np.diff(edges)).tolist()
     triton_evidence.measure("throughput", run.throughput_rps, "requests/s", samples=rates)
@@ -39,6 +44,8 @@ def test_consistent(triton_subject: Subject, triton_evidence: Evidence) -> None:
     triton_evidence.measure("Little's law", concurrency, "requests in flight", budget=CONCURRENCY)
     assert 0 < p50 <= p95 <= p99, f"percentiles are not ordered: {p50}, {p95}, {p99}"
     off = abs(concurrency - run.concurrency) / run.concurrency
+    if off > LITTLE and (run.client_busy > BUSY or restless(run)):
+        raise Inconclusive(f"{concurrency:.2f} requests in flight on average: this machine is busy")
     assert off <= LITTLE, (
         f"throughput times latency is {concurrency:.2f} requests in flight, "
         f"{run.concurrency} were kept in flight"

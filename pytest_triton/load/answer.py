@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+
+_OWN = re.compile(r"\[request id: [^\]]*\] ?")
 
 
 def error_text(body: bytes) -> str:
@@ -14,7 +17,9 @@ def error_text(body: bytes) -> str:
             text = document["error"]
     except (ValueError, RecursionError):
         pass
-    return " ".join(text.split())[:200]
+    # every request has an id of its own, and a gateway a trace of its own: one kind of error each
+    text = _OWN.sub("", " ".join(text.split()))
+    return text[:200]
 
 
 def length_fault(body: bytes, json_length: int) -> str | None:

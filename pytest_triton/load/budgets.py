@@ -109,7 +109,11 @@ def throughput(run: LoadResult, floor: float) -> Judgement:
     their autocorrelation. Noise only takes throughput away: all windows may say that it is
     reached, only quiet ones that it is not."""
     name, count = "throughput_rps", int(run.duration_s / WINDOW_S + 1e-9)
-    rates = np.histogram(run.ended_s, bins=count or 1, range=(0, max(count, 1) * WINDOW_S))[0]
+    # what was in flight at the end of a run belongs to no window of it
+    inside = run.ended_s
+    for _, end in run.parts:
+        inside = inside[inside != end]
+    rates = np.histogram(inside, bins=count or 1, range=(0, max(count, 1) * WINDOW_S))[0]
     rates = rates / WINDOW_S
     value = run.throughput_rps
     told = f"throughput is {value:.4g} requests/s, the budget {floor:g}"

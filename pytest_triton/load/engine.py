@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ PER_WORKER = {"http": 6000.0, "grpc": 1500.0}
 CONNECTIONS = 1000
 _START_S = 20.0  # a Python process and its connections, on a machine that is busy
 _SAMPLE_BYTES = 64 << 20
-_LOOPBACK = ("localhost", "127.", "::1", "[::1]")
+_LOOPBACK = ("localhost", "127.", "::1", "[::1]", "0.0.0.0")
 _NONE = np.empty(0, np.float64)
 
 
@@ -147,6 +148,7 @@ def open_loop(
     wire = _Wire(url, requests, tuple(headers), tls, timeout_s, max_bytes)
     most = plan.rate if math.isfinite(plan.rate) else 1.0
     count = processes or min(math.ceil(most / PER_WORKER[wire.protocol]), os.cpu_count() or 1)
+    count = min(count, connections)
     each = max(1, connections // count)
     ready = min(each, 64, 1 + math.ceil(most / count * 0.02))
     jobs = [
@@ -175,6 +177,20 @@ def _with_warmup(trace: Plan, warmup_s: float, duration_s: float | None) -> tupl
         else _NONE
     )
     return Plan(np.concatenate([before, times + warmup_s]), trace.rate, "trace"), window
+
+
+def here(host: str) -> bool:
+    """Whether an address is one of this machine: what serves there uses its processors."""
+    if host.startswith(_LOOPBACK):
+        return True
+    import psutil
+
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host.strip("[]"), None)}
+        own = {one.address for each in psutil.net_if_addrs().values() for one in each}
+    except OSError:
+        return False
+    return bool(found & own) or any(str(one).startswith(_LOOPBACK) for one in found)
 
 
 @dataclass(frozen=True)
@@ -262,5 +278,5 @@ def _run(
             progress, total_s=window_s,
             at=[(start + warmup_s, served.open)] if served else (),
         )  # fmt: skip
-    blind = not pids and wire.target()[0].startswith(_LOOPBACK)
+    blind = not pids and here(wire.target()[0])
     return collected(bodies, wire.requests, setting, [] if blind else samples, served)

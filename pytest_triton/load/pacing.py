@@ -71,7 +71,8 @@ class Paced:
         self._at = 0
         self._most: int = run.job["connections"]
         self._order = run.order(run.job["first"])
-        self._free: list[Client] = []
+        # in order, and each once: one that connects again may say so twice
+        self._free: dict[Client, None] = {}
         self._waiting: deque[tuple[int, float]] = deque()
         self._opening: set[asyncio.Task[None]] = set()
         self._until = float("inf")
@@ -102,7 +103,7 @@ class Paced:
         self._again()
 
     def _dispatch(self, index: int, due: float) -> None:
-        client = self._free.pop() if self._free else None
+        client = self._free.popitem()[0] if self._free else None
         if client is not None and client.connected():
             client.go(index, due)
             return
@@ -140,7 +141,7 @@ class Paced:
             if now - due <= self._run.timeout:
                 return index, due
             self._run.fail(f"not sent within {self._run.timeout:g} s of its planned time", due)
-        self._free.append(client)
+        self._free[client] = None
         return None
 
     def left(self) -> int:

@@ -129,11 +129,18 @@ class LoadResult:
     def judge(
         self, *, of: LoadResult | None = None, max_s: float = MAX_S, **budgets: float | None
     ) -> list[Judgement]:
-        """A judgement for every budget that is given; wrong content fails whatever was asked.
+        """As :meth:`settle`, the judgements alone."""
+        return self.settle(of=of, max_s=max_s, **budgets)[1]
 
-        Budgets: ``p50_ms``, ``p90_ms``, ``p95_ms``, ``p99_ms``, ``p999_ms`` (milliseconds, at
-        most); the same as ``…_times``, multiples of the run ``of``; ``throughput_rps`` (at
-        least); ``error_rate`` (a share, at most). ValueError for one that cannot be meant.
+    def settle(
+        self, *, of: LoadResult | None = None, max_s: float = MAX_S, **budgets: float | None
+    ) -> tuple[LoadResult, list[Judgement]]:
+        """The run that it came to, and a judgement for every budget that is given.
+
+        Wrong content fails whatever was asked. Budgets: ``p50_ms``, ``p90_ms``, ``p95_ms``,
+        ``p99_ms``, ``p999_ms`` (milliseconds, at most); the same as ``…_times``, multiples of the
+        run ``of``; ``throughput_rps`` (at least); ``error_rate`` (a share, at most). ValueError
+        for one that cannot be meant.
 
         While a verdict is open, load goes on by ``again`` up to ``max_s`` seconds in all: the
         tests may be looked at meanwhile without erring more often. See
@@ -147,13 +154,14 @@ class LoadResult:
         while (
             run.again is not None
             and not wanted.latency_times
+            and not run.doubts
             and any(entry.verdict == "inconclusive" for entry in found)
             and not any(entry.verdict == "fail" for entry in found)
             and run.duration_s < max_s - 0.5
         ):
             run = run.longer(min(_step(run.duration_s), max_s - run.duration_s))
             found = run._judged(wanted, of)
-        return found
+        return run, found
 
     def require(
         self, *, of: LoadResult | None = None, max_s: float = MAX_S, **budgets: float | None
@@ -180,7 +188,18 @@ class LoadResult:
         found += [kinds.latency(self, q, most) for q, most in wanted.latency_ms.items()]
         if of is not None:
             found += [relative(self, of, q, most) for q, most in wanted.latency_times.items()]
-        return found
+        return [self._believed(entry) for entry in found]
+
+    def _believed(self, entry: Judgement) -> Judgement:
+        """Numbers that contradict each other tell nothing but that answers are wrong; where the
+        generator was late a latency is not the server's alone."""
+        doubt = "; ".join(self.doubts)
+        if not doubt and entry.verdict == "fail" and entry.name.endswith("_ms"):
+            doubt = self.lateness
+        if not doubt or entry.name == "content":
+            return entry
+        reason = f"{entry.reason}; not to be believed: {doubt}"
+        return replace(entry, verdict="inconclusive", reason=reason)
 
     def summary(self) -> Mapping[str, float]:
         """The numbers for a report; units are in the names."""

@@ -110,7 +110,7 @@ class Run:
         now = time.monotonic()
         if self._counts(now if planned is None else planned):
             if text not in self.errors and len(self.errors) >= _MAX_TEXTS:
-                text = "(further kinds of error)"
+                text = f"{text.split(' ', 1)[0]} (further texts)"
             self.errors[text] += 1
             self.failed.append(now - self.opened)
             self._count_down(now)

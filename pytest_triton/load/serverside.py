@@ -155,11 +155,18 @@ class Served:
         try:
             while True:
                 self._after = self._read()
+                if self._goes_back():
+                    self.fault = "they go back: several servers answer at this address"
+                    return
                 if self.whole.success >= good or time.monotonic() > deadline:
                     return
                 time.sleep(0.02)
         except Exception as error:
             self.fault = self.fault or f"{error}".splitlines()[0][:200]
+
+    def _goes_back(self) -> bool:
+        steps = (self._opened - self._before, self._after - self._opened)
+        return any(min(one.success, one.inferences, one.request_ns) < 0 for one in steps)
 
     @property
     def whole(self) -> Reading:

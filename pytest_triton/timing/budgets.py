@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.errors import ToolError
+from pytest_triton.errors import SubjectFault, ToolError
 from pytest_triton.load.asked import asked
 from pytest_triton.load.result import LoadResult
 from pytest_triton.measuring import drive, drive_open, prepare
@@ -25,7 +25,7 @@ FILE = "budgets.toml"
 #: Without a stated budget: times the server's own account of a single request, and ms more.
 TIMES, MORE_MS = 3.0, 10.0
 #: Seconds of load that a budget gets at first, and at most.
-FIRST_S, MOST_S = 4.0, 30.0
+FIRST_S, MOST_S = 4.0, 60.0
 _EXAMPLE = (
     'write  [[budget]]  model = "mlp"  rate = 100  p95_ms = 40  (rate: requests a second; or '
     "concurrency = 8)"
@@ -87,23 +87,36 @@ def _positive(value: Any, kind: Any) -> bool:
 
 
 def budgets_of(subject: Subject) -> list[Budget]:
-    """Those of ``triton_budgets``, else of what was handed in, else one for the heaviest model:
-    p95 at a light rate by the server's own account of a single request. Raises ToolError."""
+    """Those of ``triton_budgets``; without it, those of what was handed in, and one for the heaviest
+    model: p95 at a light rate by the server's own account of a single request. Raises ToolError,
+    and SubjectFault for a file that was handed in."""
     settings = subject.settings
-    file = settings.budgets
-    if file is None and settings.handed_in and (settings.handed_in / FILE).is_file():
-        file = settings.handed_in / FILE
-    if file is not None:
-        found = read(file)
-        if missing := [one.model for one in found if one.model not in subject.models]:
-            raise ToolError(
-                f"{file}: {missing[0]!r} is no ready model",
-                f"ready are {', '.join(sorted(subject.models))}",
-            )
-        return found
+    if settings.budgets is not None:
+        return _known(subject, settings.budgets)
+    stated: list[Budget] = []
+    if settings.handed_in and (settings.handed_in / FILE).is_file():
+        try:
+            stated = _known(subject, settings.handed_in / FILE)
+        except ToolError as error:  # of whoever handed it in
+            raise SubjectFault(str(error)) from None
+    return [*stated, default(subject)]
+
+
+def _known(subject: Subject, file: Path) -> list[Budget]:
+    found = read(file)
+    if missing := [one.model for one in found if one.model not in subject.models]:
+        raise ToolError(
+            f"{file}: {missing[0]!r} is no ready model",
+            f"ready are {', '.join(sorted(subject.models))}",
+        )
+    return found
+
+
+def default(subject: Subject) -> Budget:
+    """What any model has to keep, whatever else is stated by whoever is judged."""
     alone = runs.alone(subject)
     most = TIMES * alone.inside_ms + MORE_MS + 2 * runs.network_ms(subject)
-    return [Budget(alone.model, {"p95_ms": most}, runs.light_rate(subject), stated=False)]
+    return Budget(alone.model, {"p95_ms": most}, runs.light_rate(subject), stated=False)
 
 
 def measure(subject: Subject, budget: Budget) -> LoadResult:
@@ -111,6 +124,8 @@ def measure(subject: Subject, budget: Budget) -> LoadResult:
     requests = subject.once(
         f"timed requests {budget.model}", lambda: prepare(subject, budget.model)
     )
+
+    subject.permit(budget.concurrency or runs.CONCURRENCY)
 
     def again(seconds: float) -> LoadResult:
         if budget.rate is not None:

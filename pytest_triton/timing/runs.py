@@ -6,6 +6,8 @@ Each is made once, the first time that it is asked for.
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +24,16 @@ from pytest_triton.subject import Subject
 CONCURRENCY = 8
 #: Seconds of the runs.
 ALONE_S, BUSY_S, LIGHT_S = 1.5, 2.0, 5.0
+#: Answers at a light rate that can tell, and seconds that they may take.
+TELL, TELL_S = 320, 60.0
 #: A light rate: this share of what one request at a time reaches, and requests a second at most.
 LIGHT, MOST = 0.4, 200.0
-#: Foreign cores from which a run says little.
-FOREIGN = 0.25
+#: Foreign cores from which a run says little: hosts with many cores are never quite alone.
+FOREIGN = max(0.25, 0.02 * (os.cpu_count() or 1))
 #: Median lateness of the metronome, in ms, from which this machine is not at peace.
 RESTLESS = 1.5
+#: Readings of one counter that tell one server from several.
+LOOKS = 8
 #: Answers that a run has to have, and seconds that a slow model may take for them.
 ENOUGH, PATIENCE_S = 20, 30.0
 
@@ -48,6 +54,10 @@ class Timed:
     def inside_ms(self) -> float:
         """Mean time of a request by the server's account, from its arrival to its answer."""
         served = self.result.served
+        if served is None and self.result.unread:
+            raise Inconclusive(
+                f"the statistics of {self.model} cannot be used: {self.result.unread}"
+            )
         if served is None or not served.success:
             raise SubjectFault(
                 f"the statistics of {self.model} do not count what was sent: "
@@ -73,14 +83,30 @@ def requests_of(subject: Subject) -> tuple[str, list[PreparedRequest]]:
     return name, subject.once(f"timed requests {name}", lambda: prepare(subject, name))
 
 
+def _once(subject: Subject, key: str, make: Callable[[], Timed]) -> Timed:
+    """Made once; what could not be measured is not measured again for the next clause."""
+
+    def tried() -> Timed | Exception:
+        try:
+            return make()
+        except (SubjectFault, Inconclusive, NotAssessed, AssertionError) as error:
+            return error
+
+    found = subject.once(key, tried)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 def alone(subject: Subject) -> Timed:
     """One request at a time."""
-    return subject.once("timed alone", lambda: _closed(subject, 1, ALONE_S))
+    return _once(subject, "timed alone", lambda: _closed(subject, 1, ALONE_S))
 
 
 def busy(subject: Subject) -> Timed:
-    """Eight requests at once, or as many as the settings permit."""
-    return subject.once("timed busy", lambda: _closed(subject, CONCURRENCY, BUSY_S))
+    """Eight requests at once. NotAssessed where the settings allow fewer."""
+    subject.permit(CONCURRENCY)
+    return _once(subject, "timed busy", lambda: _closed(subject, CONCURRENCY, BUSY_S))
 
 
 def light_rate(subject: Subject) -> float:
@@ -90,14 +116,25 @@ def light_rate(subject: Subject) -> float:
 
 
 def light(subject: Subject, seconds: float = LIGHT_S) -> Timed:
-    """A light, constant rate, each request at its planned time."""
+    """A light, constant rate, each request at its planned time, until enough are answered.
+
+    NotAssessed for a model so slow that this would take more than a minute.
+    """
     rate = light_rate(subject)
+    if TELL / rate > TELL_S:
+        raise NotAssessed(
+            Reason.NOT_APPLICABLE,
+            f"{TELL} requests that meet nobody would take {TELL / rate:.0f} s: the model takes "
+            f"{alone(subject).latency_ms.mean():.0f} ms",
+        )
+    subject.permit(CONCURRENCY)
+    seconds = max(seconds, seconds - LIGHT_S + TELL / rate)
     name, requests = requests_of(subject)
 
     def measured() -> Timed:
         return Timed(name, drive_open(subject, name, requests, rate=rate, duration_s=seconds))
 
-    return subject.once(f"timed light {seconds:g}", measured)
+    return _once(subject, f"timed light {seconds:g}", measured)
 
 
 def _closed(subject: Subject, concurrency: int, seconds: float) -> Timed:
@@ -141,3 +178,15 @@ def plain(result: LoadResult) -> None:
     """Errors and wrong answers are no measurement: AssertionError with their texts."""
     assert not result.errors, f"{result.errors} errors: {result.error_texts.most_common(2)}"
     assert not result.wrong, f"{result.wrong} wrong answers: {result.wrong_texts.most_common(2)}"
+
+
+def several_servers(subject: Subject) -> str:
+    """Whether readings of the same counters at rest differ: each server behind an address has its
+    own. Empty where they do not."""
+    if subject.deployment.owned:
+        return ""
+    from pytest_triton.load.serverside import reading
+
+    name = model_of(subject)
+    seen = {reading(subject.http.statistics(name), name).success for _ in range(LOOKS)}
+    return f"{len(seen)} servers with counters of their own answer" if len(seen) > 1 else ""

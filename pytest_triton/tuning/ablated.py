@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_triton.criteria import Inconclusive
+from pytest_triton.errors import DeploymentFailed
 from pytest_triton.factory import ServerFactory
 from pytest_triton.load.paired import Paired, paired
 from pytest_triton.load.result import LoadResult
@@ -28,7 +31,6 @@ PAYS = 0.05
 ALPHA = 0.05
 #: Models that are tried.
 MODELS = 2
-TUNED = "pytest_triton_tuned"
 
 
 @dataclass(frozen=True)
@@ -96,26 +98,35 @@ def effects(
     confidence = 1 - ALPHA / (2 * LOOKS * max(tried, 1))  # two numbers of each, at every look
     for name, knobs in chosen:
         concurrency = concurrency_for(subject, name)
-        with _served(subject, settings, factory, name, knobs) as server:
-            arms = {arm: prepare(subject, name, as_model=arm) for arm in _arms(knobs)}
+        with _served(subject, settings, factory, name, knobs) as (server, tuned, minimal, without):
+            names = (tuned, minimal, *without)
+            arms = {arm: prepare(subject, name, as_model=arm) for arm in names}
 
             def run(arm: str, seconds: float = SECONDS) -> LoadResult:
                 return drive(server, arm, arms[arm], concurrency=concurrency, duration_s=seconds)  # noqa: B023
 
-            run(TUNED, 0.4)
-            for at, knob in enumerate(knobs):
-                without = _arm(at)
-                run(without, 0.4)
+            def effect(knob: Knob, arm: str) -> Effect:
+                run(arm, 0.4)
                 if progress:
-                    progress(f"measuring {name} with and without {knob.name}")
+                    progress(f"measuring {name} with and without {knob.name}")  # noqa: B023
                 found: Effect | None = None
                 for _ in range(LOOKS):
-                    pairs = paired(lambda: run(without), lambda: run(TUNED), pairs=PAIRS)  # noqa: B023
-                    found = _effect(name, knob, concurrency, pairs, confidence, found)
+                    pairs = paired(lambda: run(arm), lambda: run(tuned), pairs=PAIRS)
+                    found = _effect(name, knob, concurrency, pairs, confidence, found)  # noqa: B023
                     if found.verdict != "inconclusive":
                         break
                 assert found is not None
-                yield found
+                return found
+
+            run(tuned, 0.4)
+            # together first: a setting that only mends what another one spoils brings nothing
+            everything = Knob("all settings", "", lambda config: None)
+            together = effect(everything, minimal) if len(knobs) > 1 else None
+            if together is not None and together.verdict != "pass":
+                yield together
+                continue
+            for knob, arm in zip(knobs, without, strict=True):
+                yield effect(knob, arm)
 
 
 def _effect(
@@ -131,31 +142,37 @@ def _effect(
     )
 
 
-def _arms(knobs: list[Knob]) -> list[str]:
-    return [TUNED, *(_arm(at) for at in range(len(knobs)))]
-
-
-def _arm(at: int) -> str:
-    return f"pytest_triton_without_{at}"
-
-
 @contextmanager
 def _served(
     subject: Subject, settings: Settings, factory: ServerFactory, model: str, knobs: list[Knob]
-) -> Iterator[Subject]:
-    """A server with the model as configured, and once without each setting."""
+) -> Iterator[tuple[Subject, str, str, list[str]]]:
+    """A server with the model as configured, without any of the settings, and once without each;
+    under names that tell a model nothing of which it is.
+
+    Raises Inconclusive where so many copies cannot be served, or one cannot without a setting.
+    """
     repository = subject.deployment.repository
     assert repository is not None
+
+    def minimal(config: Any) -> None:
+        for knob in knobs:
+            knob.revert(config)
+
+    edits: list[Edit | None] = [None, minimal, *(knob.revert for knob in knobs)]
+    names = [f"model_{secrets.token_hex(4)}" for _ in edits]
     with tempfile.TemporaryDirectory(prefix="pytest-triton-tuned-") as scratch:
         place = Path(scratch)
-        edits: list[tuple[str, Edit | None]] = [(TUNED, None)]
-        edits += [(_arm(at), knob.revert) for at, knob in enumerate(knobs)]
-        for name, edit in edits:
+        for name, edit in zip(names, edits, strict=True):
             _write(repository / model, place / name, edit)
-        deployment = factory(place)
+        try:
+            deployment = factory(place)
+        except DeploymentFailed as error:
+            raise Inconclusive(
+                f"{model}: it cannot be served beside copies without its settings: {error.message}"
+            ) from None
         served = Subject(deployment, settings)
         try:
-            yield served
+            yield served, names[0], names[1], names[2:]
         finally:
             served.close()
             factory.stop(deployment)

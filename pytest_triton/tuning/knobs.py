@@ -71,7 +71,8 @@ def _clear(field: str) -> Edit:
 
 def _batching(field: str) -> Edit:
     def edit(config: Any) -> None:
-        config.dynamic_batching.ClearField(field)
+        if config.HasField("dynamic_batching"):
+            config.dynamic_batching.ClearField(field)
 
     return edit
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from pytest_triton.criteria.catalogue import load
+
 pytest.importorskip("xdist")
 
 TEAM = """
@@ -169,7 +171,7 @@ def test_the_tiny_suite_gives_the_same(project, more: tuple[str, ...]) -> None:
     assert together.report is not None, together.output
     for ours, theirs in zip(alone.report["clauses"], together.report["clauses"], strict=True):
         if theirs["reason_code"] == "neighbours":
-            assert ours["id"] in {"BAT-02", "BAT-03", "LAT-01"}
+            assert "quiet" in load().clauses[ours["id"]].needs
         else:
             assert {**ours, "duration_s": 0} == {**theirs, "duration_s": 0}
     assert together.report["complete"] == alone.report["complete"]

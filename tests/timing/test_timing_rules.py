@@ -116,13 +116,13 @@ def test_unmeasured_machines_are_judged_by_the_metronome() -> None:
     [(0, 100, "inconclusive"), (0, 300, "pass"), (3, 1000, "pass"), (12, 1000, "fail")],
 )
 def test_shares_and_their_certainty(late: int, asked: int, verdict: str) -> None:
-    assert Tail(late, asked, late, asked, 50.0, 60.0).verdict == verdict
+    assert Tail(late, asked, late, asked, 50.0, 60.0, late).verdict == verdict
 
 
 def test_false_failures_of_the_tail_are_rare() -> None:
     """At a true share of 0.3 %, which is allowed, one run in a thousand may fail."""
     found = [
-        Tail(late, 1500, late, 1500, 50.0, 60.0).verdict == "fail"
+        Tail(late, 1500, late, 1500, 50.0, 60.0, late).verdict == "fail"
         for late in np.random.default_rng(1).binomial(1500, 0.003, 4000)
     ]
     assert sum(found) <= 8
@@ -140,3 +140,13 @@ def test_advice_names_what_takes_most(stage: str, told: str) -> None:
     served = replace(timed.result.served or Reading(), success=1, stages_ns=stages,
                      request_ns=int(2e6 if not stage else 9.5e6))  # fmt: skip
     assert told in advice(Timed("m", replace(timed.result, served=served)))
+
+
+def test_one_stall_is_one_event() -> None:
+    """Whatever number of requests it meets."""
+    latency = around(5.0, count=1000)
+    latency[500:520] += 100
+    found = tail(run(latency, 4.0))
+    assert (found.late, found.moments) == (20, 4)  # one behind the other they last 2 s
+    together = replace(found, moments=1)
+    assert together.verdict == "inconclusive"
