@@ -14,12 +14,13 @@ from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import DeploymentFailed, ToolError
 from pytest_triton.factory import smallest_model
-from pytest_triton.gaining import CONTROL, TREATED, write_arm
+from pytest_triton.gaining import write_arm
 from pytest_triton.launch.cache import CACHE_VARIABLE
 from pytest_triton.launch.regions import region_prefix
 from pytest_triton.repository.config import parse_config, read_config
 from pytest_triton.settings import Settings
 
+CONTROL, TREATED = "one", "other"
 BATCHING = """
 name: "m" backend: "pytorch" max_batch_size: 8
 input [ { name: "A" data_type: TYPE_FP32 dims: [ 3 ] } ]
