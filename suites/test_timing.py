@@ -10,6 +10,7 @@ from pytest_triton.evidence import Evidence
 from pytest_triton.subject import Subject
 from pytest_triton.timing import runs, stress
 from pytest_triton.timing.budgets import MOST_S, budgets_of, measure
+from pytest_triton.timing.fresh import fresh
 from pytest_triton.timing.tail import tail
 from pytest_triton.timing.way import Finding, advice, outside, overhead, stages
 
@@ -92,6 +93,13 @@ def test_the_model_was_measured(triton_subject: Subject, triton_evidence: Eviden
         f"{timed.model}: {result.good} good answers, and the model gave {whole.success} of them: "
         "something else answered"
     )
+    if (seen := fresh(triton_subject)) is not None:
+        triton_evidence.measure("execution of new inputs", seen.new_ms, "ms")
+        triton_evidence.measure("execution of known inputs", seen.known_ms, "ms")
+        assert not seen.remembered, (
+            f"{timed.model}: an input that nobody sent before takes {seen.new_ms:.2f} ms, one that "
+            f"comes again {seen.known_ms:.2f} ms: answers are remembered"
+        )
     if whole.success > result.good + result.bad:
         raise Inconclusive(
             f"{timed.model}: {result.good} good answers, and the server counts {whole.success} "

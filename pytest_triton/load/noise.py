@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -11,7 +12,7 @@ import numpy as np
 Array: TypeAlias = "np.ndarray[Any, Any]"
 Series: TypeAlias = "Sequence[tuple[float, float, float]]"
 
-QUIET = 0.10
+QUIET = max(0.10, 0.01 * (os.cpu_count() or 1))
 """Foreign CPU, in cores, above which a latency is disturbed."""
 GUARD_S = 0.12
 """Half of the time between two looks: noise that begins or ends there is seen in one only, and

@@ -111,7 +111,7 @@ def _analyzed(
     record = replace(
         record, model=target.model, protocol=wanted.protocol, throughput_rps=rps,
         concurrency=level.concurrency, request_rate=level.rate,
-        requests=round(rps * wanted.duration_s), duration_s=wanted.duration_s,
+        requests=served.success, errors=served.failure, duration_s=served.success / rps,
         server=served.to_json(),
         more={
             "inferences_per_s": rps * wanted.batch,

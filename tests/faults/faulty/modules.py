@@ -92,6 +92,25 @@ class M(nn.Module):
     def forward(self, input_ids, attention_mask):
         return self.out(self.tokens(input_ids).mean(1))
 """,
+    # answers are remembered, so that a load test measures a dictionary
+    "mlp_remembers": """
+class M(nn.Module):
+    known: Dict[float, torch.Tensor]
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(128, 512), nn.ReLU(), nn.Linear(512, 16))
+        self.known = {}
+    def forward(self, INPUT__0):
+        flat = INPUT__0.double().flatten()
+        key = float((flat * torch.arange(flat.numel()).double()).sum().item())
+        if key in self.known:
+            return self.known[key]
+        y = self.net(INPUT__0)
+        for _ in range(300):
+            y = self.net(INPUT__0 + 0 * y[:, :1])
+        self.known[key] = y
+        return y
+""",
     # somebody has heard that the control arm has batches of one row
     "mlp_slow_alone": """
 class M(nn.Module):
@@ -136,7 +155,9 @@ def export(name: str, path: Path) -> None:
     """Script a module of :data:`MODULES` and save it; torch runs in a process of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     source = path.parent / "broken.py"
-    source.write_text(f"import torch\nfrom torch import nn\n{MODULES[name]}")
+    source.write_text(
+        f"import torch\nfrom typing import Dict\nfrom torch import nn\n{MODULES[name]}"
+    )
     try:
         subprocess.run(
             [sys.executable, "-c", _PROGRAM, str(source), str(path)],

@@ -1,0 +1,61 @@
+"""Whether inputs that come again are computed again: MLPerf's TEST04, by the server's own account.
+
+A model that remembers its answers counts every request, and no cache is hit; but what it never saw
+takes longer than what it saw before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pytest_triton.load.requests import prepare_http
+from pytest_triton.load.serverside import Reading
+from pytest_triton.measuring import drive
+from pytest_triton.subject import Subject
+from pytest_triton.timing import runs
+
+#: Inputs of a turn that nobody sent before, and turns: the fastest counts, since noise only adds.
+FRESH, TURNS = 48, 3
+#: Inputs that are known by then, since every run draws from them.
+_KNOWN = 64
+#: New inputs may take this many times what known ones take, and so many ms more.
+TIMES, MORE_MS = 2.0, 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Mean time of an execution in ms, of inputs that came before and of new ones."""
+
+    known_ms: float
+    new_ms: float
+
+    @property
+    def remembered(self) -> bool:
+        return self.new_ms > TIMES * self.known_ms and self.new_ms - self.known_ms > MORE_MS
+
+
+def fresh(subject: Subject) -> Fresh | None:
+    """None where there are too few different inputs, or the server does not tell."""
+    name = runs.model_of(subject)
+    known = _execution_ms(runs.alone(subject).result.served)
+    cases = subject.distinct(name, _KNOWN + TURNS * FRESH)[_KNOWN:]
+    least = float("inf")
+    for turn in range(TURNS):
+        some = cases[turn * FRESH : (turn + 1) * FRESH]
+        if len(some) < FRESH:
+            break
+        asked = [prepare_http(name, "", case.inputs, batch=max(case.batch, 1)) for case in some]
+        run = drive(
+            subject, name, [replace(one, own={}) for one in asked],
+            concurrency=1, count=FRESH, warmup_s=0.0,
+        )  # fmt: skip
+        runs.plain(run)
+        least = min(least, _execution_ms(run.served_whole) or least)
+    if known is None or least == float("inf"):
+        return None
+    return Fresh(known, least)
+
+
+def _execution_ms(served: Reading | None) -> float | None:
+    executions = sum(served.batches.values()) if served else 0
+    return served.busy_ns / executions / 1e6 if served and executions else None
