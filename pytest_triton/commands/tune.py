@@ -12,6 +12,7 @@ import click
 
 from pytest_triton.commands import shared
 from pytest_triton.commands.shared import Numbers
+from pytest_triton.tuning.candidates import STAGES
 
 _EPILOG = """\
 Examples:
@@ -34,6 +35,8 @@ The repository stays as it is; what to write into config.pbtxt is printed.
               help="Concurrencies at which before and after are measured at last.")  # fmt: skip
 @click.option("--instances", type=Numbers(), default=None, metavar="N,N,…",
               help="Instance counts to try (default: 1, 2 and half of the cores).")  # fmt: skip
+@click.option("--settings", default=",".join(STAGES), show_default=True, metavar="NAME,…",
+              help="What is searched, in this order.")  # fmt: skip
 @click.option("--p95-ms", type=click.FloatRange(min=0.001), metavar="MS",
               help="Take nothing whose p95 latency is above.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0.2), default=1.0, show_default=True,
@@ -63,7 +66,10 @@ def command(
     counts = options.pop("instances") or tuple(dict.fromkeys((1, 2, max(1, cores // 2))))
     if options["p95_ms"] is not None and not math.isfinite(options["p95_ms"]):
         raise click.UsageError("--p95-ms is a number of milliseconds")
-    asked = Asked(repository, model, counts=counts, **options)
+    stages = tuple(name.strip() for name in options.pop("settings").split(",") if name.strip())
+    if unknown := [name for name in stages if name not in STAGES]:
+        raise click.UsageError(f"--settings: {unknown[0]!r} is none of {', '.join(STAGES)}")
+    asked = Asked(repository, model, counts=counts, stages=stages, **options)
     made = to_json(tune(asked, shared.say), asked)
     for line in table(made):
         click.echo(line)

@@ -49,6 +49,7 @@ class Asked:
     concurrency: int
     levels: tuple[int, ...]
     counts: tuple[int, ...]
+    stages: tuple[str, ...] = STAGES
     p95_ms: float | None = None
     pairs: int = 4
     seconds: float = 1.0
@@ -134,7 +135,7 @@ class _Search:
         name, number = "base", 0
         self._prepare(name)
         best = self.made.before
-        for stage in STAGES:
+        for stage in self.asked.stages:
             for candidate in alternatives(best, stage, most=most, counts=self.asked.counts):
                 number += 1
                 arm = f"arm_{number}"

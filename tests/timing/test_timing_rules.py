@@ -123,9 +123,9 @@ def test_false_failures_of_the_tail_are_rare() -> None:
     """At a true share of 0.3 %, which is allowed, one run in a thousand may fail."""
     found = [
         Tail(late, 1500, late, 1500, 50.0, 60.0, late).verdict == "fail"
-        for late in np.random.default_rng(1).binomial(1500, 0.003, 4000)
+        for late in np.random.default_rng(1).binomial(1500, 0.003, 500)
     ]
-    assert sum(found) <= 8
+    assert sum(found) <= 3
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def test_a_model_that_does_not_batch_is_found_out(repository: Path, tmp_path: Pa
     done = subprocess.run(
         [sys.executable, "-m", "pytest_triton.cli", "tune", str(repository), "--model", "mlp",
          "--seconds", "0.4", "--levels", "1,16", "--instances", "1", "--device", "cpu",
+         "--settings", "batching,preferred",
          "--json", str(written), "--html", str(page)],
         capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
