@@ -26,7 +26,7 @@ def test_everything_passes(project) -> None:
     assert {result.criterion(name) for name in ("B1", "B2", "B3", "B4", "A1", "A2", "E1")} == {
         "pass"
     }
-    assert result.criterion("A3") == "not_assessed"
+    assert result.criterion("A4") == "not_assessed"
     assert result.clause("TRB-01")["reason_code"] == "not_built"
 
 
@@ -110,8 +110,8 @@ def test_the_asked_tier_has_to_be_reached(project, tier: str) -> None:
     project.suite()
     result = project.run("suite", "--triton-tier", tier)
     assert result.status == 1
-    assert "A3 not_assessed" in result.verdict["reasons"]
-    assert ("E2 not_assessed" in result.verdict["reasons"]) == (tier == "expert")
+    assert "A4 not_assessed" in result.verdict["reasons"]
+    assert ("E4 not_assessed" in result.verdict["reasons"]) == (tier == "expert")
     project.suite({ADVANCED: "fail"})
     failed = project.run("suite", "--triton-tier", tier)
     assert failed.outcomes["failed"] == 1
@@ -156,7 +156,7 @@ class TestScope:
         assert not result.report["complete"]
 
     def test_an_area_in_which_nothing_passes_is_no_pass(self, project) -> None:
-        project.suite({"LDT-01": "missing"})
+        project.suite({"LDT-01": "missing", "OPT-01": "missing"})
         assert project.run("suite", "--triton-scope", "operations").status != 0
 
     def test_an_unknown_area(self, project) -> None:
