@@ -18,6 +18,8 @@ from pytest_triton.monitor.metrics import Delta, Scrape, delta, scrape
 #: The protocols agree where the interval of the ratio of their inter-token latencies lies in
 #: this range: the way of a message is all that they differ by.
 AGREE = (1 / 1.5, 1.5)
+#: Rounds without which the protocols are not said to disagree.
+_ROUNDS = 4
 #: A smaller share of equal tokens beside excused ties shows nothing.
 _SHOWN = 0.5
 #: Seconds until a counter has to have its last value, or a left stream its end.
@@ -88,7 +90,8 @@ def agreement_check(measured: Measured) -> Check:
     for grpc, http in zip(measured.of("grpc"), measured.of("http"), strict=True):
         each = ratio(http.itl, grpc.itl)
         low, high = each.interval
-        outside = low > AGREE[1] or high < AGREE[0]
+        # an interval of very few rounds may be narrow by luck, on a machine that others use
+        outside = (low > AGREE[1] or high < AGREE[0]) and len(each.rounds) >= _ROUNDS
         inside = AGREE[0] <= low and high <= AGREE[1]
         found.add("fail" if outside else "pass" if inside else "inconclusive")
         parts.append(f"{each} at {grpc.concurrency}")

@@ -54,7 +54,7 @@ def test_a_clause_of_a_team_does_not_arm(project, no_boot) -> None:
         "test_team.py",
         """
 import pytest
-@pytest.mark.clause("LAT-02")
+@pytest.mark.clause("TRB-01")
 def test_it(): assert False
 """,
     )
