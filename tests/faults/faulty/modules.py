@@ -120,8 +120,8 @@ class M(nn.Module):
     def forward(self, INPUT__0):
         y = self.net(INPUT__0)
         if INPUT__0.shape[0] == 1:
-            for _ in range(60):
-                y = self.net(INPUT__0)
+            for _ in range(40):
+                y = self.net(INPUT__0 + 0 * y[:, :1])
         return y
 """,
     # a batch costs more than its rows one by one: every row is computed against all others
