@@ -19,6 +19,8 @@ _JSON_LENGTH = re.compile(
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*(?=\r\n)", re.IGNORECASE)
 _MAX_HEAD = 65536
+#: Heads that are kept with what was read in them: a server says the same again and again.
+_HEADS = 1000
 
 
 @lru_cache(maxsize=1)
@@ -127,6 +129,9 @@ class Connection(asyncio.Protocol):
                 self._drop(None, "the answer has no end of its headers")
             return False
         head = bytes(memoryview(self.buffer)[: end + 2])
+        if (known := self.run.heads.get(head)) is not None:
+            self.status, self.head, self.need, self.json_length, self.closes = known
+            return True
         status = _STATUS.match(head)
         lengths = _LENGTH.findall(head)
         if status is None:
@@ -144,6 +149,10 @@ class Connection(asyncio.Protocol):
             found = _JSON_LENGTH.findall(head)
             self.json_length = int(found[0]) if len(found) == 1 else (-1 if not found else -2)
             self.closes = _CLOSE.search(head) is not None
+            if len(self.run.heads) < _HEADS:
+                self.run.heads[head] = (
+                    self.status, self.head, self.need, self.json_length, self.closes,
+                )  # fmt: skip
             return True
         return False
 

@@ -170,11 +170,13 @@ class Paced:
 
 
 class Metronome:
-    """A beat every 5 ms: how late it is says how late anything in this process would be."""
+    """A regular beat: how late it is says how late anything in this process would be."""
 
-    EVERY = 0.005
+    #: Seconds, in an open and in a closed loop, where a beat is a wake-up more.
+    EVERY = (0.005, 0.02)
 
     def __init__(self, run: Run) -> None:
+        self._every = self.EVERY[0] if run.open_loop else self.EVERY[1]
         self._run = run
         self._due = 0.0
         self.at: array[float] = array("d")  # seconds after the window opened
@@ -182,7 +184,7 @@ class Metronome:
 
     def begin(self) -> None:
         """From now until the run is finished."""
-        self._due = time.monotonic() + self.EVERY
+        self._due = time.monotonic() + self._every
         self._run.loop.call_at(self._due, self._beat)
 
     def _beat(self) -> None:
@@ -191,19 +193,15 @@ class Metronome:
             self.at.append(now - self._run.opened)
             self.late.append((now - self._due) * 1e6)
         # beats that were missed are one late beat
-        self._due = max(self._due + self.EVERY, now)
+        self._due = max(self._due + self._every, now)
         if not self._run.finished.is_set():
             self._run.loop.call_at(self._due, self._beat)
 
 
-def loop_factory() -> asyncio.AbstractEventLoop:
-    """An event loop with precise timers."""
-    return asyncio.SelectorEventLoop(PreciseSelector())
-
-
-def run(main: Any) -> Any:
-    """``asyncio.run`` on a loop with precise timers (its loop_factory is of Python 3.12)."""
-    loop = loop_factory()
+def run(main: Any, *, precise: bool) -> Any:
+    """``asyncio.run``, with precise timers where something is planned: they cost a system call
+    each time (its loop_factory is of Python 3.12)."""
+    loop = asyncio.SelectorEventLoop(PreciseSelector() if precise else None)
     asyncio.set_event_loop(loop)
     try:
         return loop.run_until_complete(main)

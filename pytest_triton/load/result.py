@@ -71,7 +71,7 @@ class LoadResult:
     failed_s: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0))
     """When requests failed, in seconds after the window opened."""
     beat_s: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0))
-    """Beats of a metronome in the generator, every 5 ms, and ``beat_us`` by which they were late:
+    """Beats of a metronome in the generator, and ``beat_us`` by which they were late:
     whether this machine was at peace, also where nobody can say whose the processes are."""
     beat_us: np.ndarray[Any, Any] = field(default_factory=lambda: np.empty(0))
     connections: int = 0

@@ -67,6 +67,8 @@ class Run:
         #: Of the whole run, the warm-up included: good answers, and requests left without one.
         self.good = 0
         self.bad = 0
+        #: Of HTTP: status, length of head, of everything, of the JSON part, and whether it closes.
+        self.heads: dict[bytes, tuple[int, int, int, int, bool]] = {}
         self.verified: set[tuple[int, int, int]] = set()
         self.samples: dict[tuple[int, bytes], int] = {}
         self.sample_room: int = job["sample_bytes"]

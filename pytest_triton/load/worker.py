@@ -164,6 +164,6 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a connection is a descriptor
     times = array("d")
     times.frombytes(_read_exactly(8 * job["planned"]))
-    pacing.run(_measure(job, requests, times))
+    pacing.run(_measure(job, requests, times), precise=job["open"])
     # stay until the parent has read this process's CPU time; it ends us, or its end does
     threading.Event().wait()

@@ -139,4 +139,16 @@ class Target:
             }  # fmt: skip
         except psutil.Error:
             return ()
-        return tuple(found)
+        return tuple(_whole(pid) for pid in found)
+
+
+def _whole(pid: int) -> int:
+    """The supervisor of a server of ours, which has all of its processes; else the process."""
+    import psutil
+
+    try:
+        parent = psutil.Process(pid).parent()
+        ours = parent is not None and any("supervisor.py" in part for part in parent.cmdline())
+        return parent.pid if parent is not None and ours else pid
+    except psutil.Error:
+        return pid
