@@ -23,14 +23,14 @@ from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 
 #: Interleaved pairs of runs, how often as many are added on a noisy machine, seconds of a run.
-PAIRS, LOOKS, SECONDS = 5, 4, 1.2
+PAIRS, LOOKS, SECONDS = 5, 4, 1.0
 #: Models that are tried, one after the other.
 CANDIDATES = 2
 #: Mean batch that shows that requests were executed together.
 MIN_BATCH = 2.0
 #: A row may cost this many times what a few rows take, and an arm what the other one takes for as
 #: many; those sizes, rounds and seconds.
-WASTE, ROWS, ROUNDS, ROUND_S = 1.5, (1, 2, 8), 3, 0.25
+WASTE, ROWS, ROUNDS, ROUND_S = 1.5, (1, 2, 8), 2, 0.25
 
 
 @dataclass(frozen=True, slots=True)
