@@ -23,8 +23,8 @@ from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 from pytest_triton.tuning.knobs import Edit, Knob, knobs_of
 
-#: Pairs of runs and seconds of each; as many again, three times, for a setting that is not decided.
-PAIRS, LOOKS, SECONDS = 3, 4, 0.7
+#: Pairs of runs and seconds of each; as many again, four times, for a setting that is not decided.
+PAIRS, LOOKS, SECONDS = 4, 5, 0.7
 #: A setting pays when it gives so much more throughput, or takes so much less time.
 PAYS = 0.05
 #: Chance that one of all settings is said to pay that does not.
