@@ -143,7 +143,7 @@ def test_it_ends_with_who_asked(tmp_path: Path) -> None:
         [sys.executable, "-c", program], env={**os.environ, "TMPDIR": str(tmp_path)}
     )
     try:
-        assert _within(15, lambda: list(tmp_path.glob("*/work/up")))
+        assert _within(15, lambda: list(tmp_path.glob("*/own/up")))
     finally:
         judge.kill()
         judge.wait()

@@ -132,7 +132,7 @@ def ran(directory: Path, script: Path, target: Target, *, strict: bool = False) 
     Raises NoLocust, and TooLarge for a directory that is not copied.
     """
     with tempfile.TemporaryDirectory(prefix="pytest-triton-load-test-") as scratch:
-        work = Path(scratch) / "work"
+        work = Path(scratch) / "own"
         given = _copy(directory, work)
         place = work / script.relative_to(directory)
         marker = uuid.uuid4().hex
