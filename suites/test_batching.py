@@ -72,7 +72,7 @@ def test_gain(
     found = best_gain(arms, at_least=MIN_GAIN, low_above=MIN_LOW, progress=triton_progress)
     for result in found:
         triton_evidence.attach(f"{result.model}.gain.json", result.to_json())
-    best = max(found, key=lambda result: result.gain.median)
+    best = max(found, key=lambda result: (not result.objection, result.gain.median))
     triton_evidence.model = best.model
     triton_evidence.pairs(
         "gain",

@@ -26,6 +26,8 @@ FILE = "budgets.toml"
 TIMES, MORE_MS = 3.0, 10.0
 #: Seconds of load that a budget gets at first, and at most.
 FIRST_S, MOST_S = 4.0, 60.0
+#: Requests a second beyond which no machine of today generates load out of Python.
+MOST_RATE = 100_000.0
 _EXAMPLE = (
     'write  [[budget]]  model = "mlp"  rate = 100  p95_ms = 40  (rate: requests a second; or '
     "concurrency = 8)"
@@ -68,8 +70,8 @@ def _entry(place: str, entry: Any) -> Budget:
     rate, concurrency = entry.get("rate"), entry.get("concurrency")
     if (rate is None) == (concurrency is None):
         raise ToolError(f"{place} has to have one of rate and concurrency", _EXAMPLE)
-    if rate is not None and not _positive(rate, int | float):
-        raise ToolError(f"{place}: rate is {rate!r}", "requests a second, above 0")
+    if rate is not None and not (_positive(rate, int | float) and rate <= MOST_RATE):
+        raise ToolError(f"{place}: rate is {rate!r}", f"requests a second, 0 to {MOST_RATE:g}")
     if concurrency is not None and not _positive(concurrency, int):
         raise ToolError(f"{place}: concurrency is {concurrency!r}", "requests in flight: 1, 2, …")
     try:

@@ -6,8 +6,9 @@ takes longer than what it saw before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from pytest_triton.criteria import Inconclusive
 from pytest_triton.load.requests import prepare_http
 from pytest_triton.load.serverside import Reading
 from pytest_triton.measuring import drive
@@ -35,25 +36,33 @@ class Fresh:
 
 
 def fresh(subject: Subject) -> Fresh | None:
-    """None where there are too few different inputs, or the server does not tell."""
-    name = runs.model_of(subject)
-    known = _execution_ms(runs.alone(subject).result.served)
+    """Known and new inputs in turn. None where there are too few different ones, or the server
+    does not tell; Inconclusive where only noise can have made the difference."""
+    name, requests = runs.requests_of(subject)
     cases = subject.distinct(name, _KNOWN + TURNS * FRESH)[_KNOWN:]
-    least = float("inf")
+    if len(cases) < TURNS * FRESH:
+        return None
+    known: list[float] = []
+    new: list[float] = []
+    noise = ""
     for turn in range(TURNS):
         some = cases[turn * FRESH : (turn + 1) * FRESH]
-        if len(some) < FRESH:
-            break
         asked = [prepare_http(name, "", case.inputs, batch=max(case.batch, 1)) for case in some]
-        run = drive(
-            subject, name, [replace(one, own={}) for one in asked],
-            concurrency=1, count=FRESH, warmup_s=0.0,
-        )  # fmt: skip
-        runs.plain(run)
-        least = min(least, _execution_ms(run.served_whole) or least)
-    if known is None or least == float("inf"):
+        for these, found in ((requests[:FRESH], known), (asked, new)):
+            run = drive(subject, name, these, concurrency=1, count=FRESH, warmup_s=0.0)
+            runs.plain(run)
+            noise = noise or runs.restless(run)
+            if (took := _execution_ms(run.served_whole)) is not None:
+                found.append(took)
+    if not known or not new:
         return None
-    return Fresh(known, least)
+    result = Fresh(min(known), min(new))
+    if result.remembered and noise:
+        raise Inconclusive(
+            f"{name}: new inputs take {result.new_ms:.2f} ms, known ones {result.known_ms:.2f} ms; "
+            f"{noise}"
+        )
+    return result
 
 
 def _execution_ms(served: Reading | None) -> float | None:

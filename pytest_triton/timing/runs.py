@@ -119,8 +119,9 @@ def light_rate(subject: Subject) -> float:
     return min(MOST, LIGHT * 1e3 / mean)
 
 
-def light(subject: Subject, seconds: float = LIGHT_S) -> Timed:
-    """A light, constant rate, each request at its planned time, until enough are answered.
+def light(subject: Subject, turn: int = 0) -> Timed:
+    """A light, constant rate, each request at its planned time, until enough are answered; each
+    ``turn`` is a run of its own.
 
     NotAssessed for a model so slow that this would take more than a minute.
     """
@@ -132,13 +133,13 @@ def light(subject: Subject, seconds: float = LIGHT_S) -> Timed:
             f"{alone(subject).latency_ms.mean():.0f} ms",
         )
     subject.permit(CONCURRENCY)
-    seconds = max(seconds, seconds - LIGHT_S + TELL / rate)
+    seconds = max(LIGHT_S, TELL / rate)
     name, requests = requests_of(subject)
 
     def measured() -> Timed:
         return Timed(name, drive_open(subject, name, requests, rate=rate, duration_s=seconds))
 
-    return _once(subject, f"timed light {seconds:g}", measured)
+    return _once(subject, f"timed light {turn}", measured)
 
 
 def _closed(subject: Subject, concurrency: int, seconds: float) -> Timed:

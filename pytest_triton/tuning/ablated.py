@@ -94,7 +94,7 @@ def effects(
 ) -> Iterator[Effect]:
     """One setting after the other, most promising first; whoever has seen enough stops."""
     chosen = candidates(subject)
-    tried = sum(len(knobs) for _, knobs in chosen)
+    tried = sum(len(knobs) + 1 for _, knobs in chosen)  # and all of them together
     confidence = 1 - ALPHA / (2 * LOOKS * max(tried, 1))  # two numbers of each, at every look
     for name, knobs in chosen:
         concurrency = concurrency_for(subject, name)
