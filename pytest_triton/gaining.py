@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-import secrets
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from pytest_triton.criteria import Inconclusive
-from pytest_triton.errors import DeploymentFailed
+from pytest_triton.copies import keep, served_copies
 from pytest_triton.factory import ServerFactory
 from pytest_triton.load.gain import Gain, abba
 from pytest_triton.load.result import LoadResult
@@ -117,49 +112,16 @@ class ArmsServer:
         """Models that may show the gain, the most promising first."""
         return heaviest(self.subject, CANDIDATES)
 
-    @contextmanager
-    def booted(self, model: str) -> Iterator[tuple[Subject, str, str]]:
-        """A server with both arms and their names, for the length of the block. Inconclusive
-        where the copies do not fit beside each other."""
-        assert self.subject.deployment.repository is not None
-        with tempfile.TemporaryDirectory(prefix="pytest-triton-arms-") as scratch:
-            repository = Path(scratch)
-            # names that tell a model nothing of which arm it is
-            control, treated = (f"model_{secrets.token_hex(4)}" for _ in range(2))
-            for name in (control, treated):
-                write_arm(
-                    self.subject.deployment.repository / model,
-                    repository / name,
-                    dynamic=name == treated,
-                )
-            try:
-                deployment = self._factory(repository)
-            except DeploymentFailed as error:
-                raise Inconclusive(
-                    f"{model}: two copies of it cannot be served beside each other: {error.message}"
-                ) from None
-            subject = Subject(deployment, self._settings)
-            try:
-                yield subject, control, treated
-            finally:
-                subject.close()
-                self._factory.stop(deployment)
+    def booted(self, model: str) -> AbstractContextManager[tuple[Subject, list[str]]]:
+        """A server with the control arm and the other one, and their names in this order."""
+        return served_copies(
+            self.subject, self._settings, self._factory, model, (without_batching, keep)
+        )
 
 
-def write_arm(source: Path, target: Path, *, dynamic: bool) -> None:
-    """A copy of a model under another name; without dynamic_batching unless ``dynamic``.
-
-    Neither arm has a response cache: a gain from answers that were not computed is none.
-    """
-    from pytest_triton.repository.config import read_config, write_config
-
-    shutil.copytree(source, target, symlinks=False)
-    config = read_config(source)
-    config.name = target.name
-    config.ClearField("response_cache")
-    if not dynamic:
-        config.ClearField("dynamic_batching")
-    write_config(config, target / "config.pbtxt")
+def without_batching(config: Any) -> None:
+    """The control arm: the same configuration without dynamic_batching."""
+    config.ClearField("dynamic_batching")
 
 
 def measure(
@@ -181,7 +143,7 @@ def measure(
         if progress
         else None
     )
-    with arms.booted(model) as (subject, control, treated):
+    with arms.booted(model) as (subject, (control, treated)):
         requests = {name: prepare(source, model, as_model=name) for name in (control, treated)}
 
         def run(name: str, seconds: float = SECONDS) -> LoadResult:

@@ -7,17 +7,12 @@ import pytest
 
 from pytest_triton.criteria import Inconclusive
 from pytest_triton.evidence import Evidence
-from pytest_triton.load.trust import in_flight
+from pytest_triton.load.trust import ENOUGH, LITTLE, OCCUPIED, in_flight
 from pytest_triton.measuring import drive, heaviest_of, prepare
 from pytest_triton.subject import Subject
 from pytest_triton.timing.runs import restless
 
 CONCURRENCY = 4
-LITTLE = 0.15
-#: Answers below which a mean says nothing.
-ENOUGH = 50
-#: A client that computes for this share of the time is the bottleneck itself.
-BUSY = 0.8
 #: Windows whose throughput shows how steady it was.
 WINDOWS = 20
 
@@ -44,7 +39,7 @@ def test_consistent(triton_subject: Subject, triton_evidence: Evidence) -> None:
     triton_evidence.measure("Little's law", concurrency, "requests in flight", budget=CONCURRENCY)
     assert 0 < p50 <= p95 <= p99, f"percentiles are not ordered: {p50}, {p95}, {p99}"
     off = abs(concurrency - run.concurrency) / run.concurrency
-    if off > LITTLE and (run.client_busy > BUSY or restless(run)):
+    if off > LITTLE and (run.client_busy > OCCUPIED or restless(run)):
         raise Inconclusive(f"{concurrency:.2f} requests in flight on average: this machine is busy")
     assert off <= LITTLE, (
         f"throughput times latency is {concurrency:.2f} requests in flight, "

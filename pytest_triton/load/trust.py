@@ -24,6 +24,8 @@ ENOUGH = 50
 LATE_MS, LATE_SHARE = 5.0, 0.5
 #: Share of the time for which a client process computes that leaves it none to be on time.
 SATURATED = 0.9
+#: A client that computes for this share of the time may be the bottleneck itself.
+OCCUPIED = 0.8
 #: Foreign cores that are worth a word.
 BUSY = 0.25
 

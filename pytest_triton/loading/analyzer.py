@@ -65,10 +65,7 @@ def analyze(
     binary = find()
     if wanted.trace is not None:
         raise Misused("perf_analyzer plays no trace", "use --engine pytest-triton for --trace")
-    if target.headers and wanted.protocol == "http":
-        headers = [part for name, value in target.headers for part in ("-H", f"{name}: {value}")]
-    else:
-        headers = [part for name, value in target.headers for part in ("-H", f"{name}:{value}")]
+    headers = [part for name, value in target.headers for part in ("-H", f"{name}: {value}")]
     cases = target.cases(wanted.batch)
     made = []
     with tempfile.TemporaryDirectory(prefix="pytest-triton-analyzer-") as scratch:

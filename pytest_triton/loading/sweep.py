@@ -15,12 +15,13 @@ from pytest_triton.load.plan import Arrivals, Plan
 from pytest_triton.load.records import PERCENTILES, Record
 from pytest_triton.load.requests import PreparedRequest, Protocol
 from pytest_triton.load.result import LoadResult
+from pytest_triton.load.trust import OCCUPIED
 from pytest_triton.loading.levels import Level
 from pytest_triton.loading.target import Target
 
 #: The knee is the smallest load that gives so much of the best throughput.
 KNEE = 0.95
-#: Share of the time for which instances work, or a client process computes, that is "busy".
+#: Share of the time for which instances work that is "busy".
 BUSY = 0.8
 ENGINE = "pytest-triton"
 
@@ -154,7 +155,7 @@ def conclusion(measured: Sequence[Measured]) -> str:
 def limit(measured: Measured) -> str:
     """What keeps this level from more, as far as the counters say."""
     result = measured.result
-    if result.client_busy > BUSY:
+    if result.client_busy > OCCUPIED:
         return "limited by this client (more --processes)"
     if measured.busy >= BUSY:
         return "limited by compute"

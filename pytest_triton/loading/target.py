@@ -10,15 +10,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_triton.errors import Misused, ToolError
+from pytest_triton.load.engine import here
 from pytest_triton.load.requests import PreparedRequest, Protocol, prepare_grpc, prepare_http
 from pytest_triton.load.serverside import Reading, reading
+from pytest_triton.memory_use.driving import instance_count
 from pytest_triton.probe.http import HttpProbe
 from pytest_triton.probe.inputs import InputCase, InputSource
 from pytest_triton.probe.types import MalformedAnswer, RequestFailed
 
 #: Different requests of a run.
 DISTINCT = 64
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,7 @@ class Target:
     @property
     def instances(self) -> int:
         """Instances as configured, at least 1."""
-        groups = self.config.get("instance_group") or []
-        return max(1, sum(
-            int(group.get("count", 1) or 1) * max(1, len(group.get("gpus") or [])) for group in groups
-        ))  # fmt: skip
+        return instance_count(self.config)
 
     def counters(self) -> Reading:
         """The server's counters of the model now."""
@@ -127,7 +125,7 @@ class Target:
     def processes(self) -> Sequence[int]:
         """The process on this machine that listens there; none where it is elsewhere."""
         parts = urlsplit(self.http_url)
-        if parts.hostname not in _LOOPBACK:
+        if not here(parts.hostname or ""):
             return ()
         import psutil
 

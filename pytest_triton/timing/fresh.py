@@ -21,6 +21,8 @@ FRESH, TURNS = 48, 3
 _KNOWN = 64
 #: New inputs may take this many times what known ones take, and so many ms more.
 TIMES, MORE_MS = 2.0, 0.5
+#: What is so many times slower in every turn, known inputs between them, is not noise.
+FAR = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def fresh(subject: Subject) -> Fresh | None:
     if not known or not new:
         return None
     result = Fresh(min(known), min(new))
-    if result.remembered and noise:
+    if result.remembered and noise and result.new_ms < FAR * result.known_ms:
         raise Inconclusive(
             f"{name}: new inputs take {result.new_ms:.2f} ms, known ones {result.known_ms:.2f} ms; "
             f"{noise}"

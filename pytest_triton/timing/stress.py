@@ -31,6 +31,9 @@ TOO_MUCH = re.compile(
     r"^(503|429)\b|Exceeds maximum queue size|Request timeout expired|UNAVAILABLE|RESOURCE_EXHAUSTED"
 )
 
+#: What the load engine says of a request that waited too long.
+_UNANSWERED = re.compile(r"not sent within|no whole answer within")
+
 
 @dataclass(frozen=True, slots=True)
 class Burst:
@@ -77,8 +80,17 @@ class Overload:
 
     @property
     def unexpected(self) -> list[str]:
-        """Errors that are no way of saying "too much"."""
-        return [text for text in self.result.error_texts if not TOO_MUCH.search(text)]
+        """Errors of the server that are no way of saying "too much"."""
+        return [
+            text for text in self.result.error_texts
+            if not TOO_MUCH.search(text) and not _UNANSWERED.match(text)
+        ]  # fmt: skip
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that were neither answered nor refused within their deadline."""
+        texts = self.result.error_texts
+        return sum(count for text, count in texts.items() if _UNANSWERED.match(text))
 
     @property
     def allowed_ms(self) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_triton.load.stats import Verdict
+from pytest_triton.load.trust import OCCUPIED
 from pytest_triton.timing.runs import Timed, restless
 
 #: ms that a request may spend on its way alone, beside two round trips of the network: the
@@ -14,8 +15,6 @@ from pytest_triton.timing.runs import Timed, restless
 OVERHEAD_MS = 3.0
 #: Under load: share of the latency, and ms, that may be spent outside the server.
 OUTSIDE, OUTSIDE_MS = 0.5, 5.0
-#: A client that computes for this share of the time says nothing about the server.
-CLIENT = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def outside(timed: Timed, network_ms: float) -> Finding:
     )
     if share <= OUTSIDE or away <= OUTSIDE_MS + 2 * network_ms:
         return Finding("pass", share, OUTSIDE, told)
-    if timed.result.client_busy > CLIENT:
+    if timed.result.client_busy > OCCUPIED:
         return Finding("inconclusive", share, OUTSIDE, f"{told}; the client was busy itself")
     if quiet := restless(timed.result):
         return Finding("inconclusive", share, OUTSIDE, f"{told}; {quiet}")

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pytest_triton.criteria import Inconclusive
-from pytest_triton.errors import DeploymentFailed
+from pytest_triton.copies import Edit, keep, served_copies
 from pytest_triton.factory import ServerFactory
 from pytest_triton.load.paired import Paired, paired
 from pytest_triton.load.result import LoadResult
 from pytest_triton.load.stats import Verdict, ratio_interval
 from pytest_triton.measuring import concurrency_for, drive, heaviest_of, prepare
-from pytest_triton.repository.config import read_config, write_config
+from pytest_triton.repository.config import read_config
 from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
-from pytest_triton.tuning.knobs import Edit, Knob, knobs_of
+from pytest_triton.tuning.knobs import Knob, knobs_of
 
 #: Pairs of runs and seconds of each; as many again, four times, for a setting that is not decided.
 PAIRS, LOOKS, SECONDS = 4, 5, 0.7
@@ -97,36 +91,45 @@ def effects(
     tried = sum(len(knobs) + 1 for _, knobs in chosen)  # and all of them together
     confidence = 1 - ALPHA / (2 * LOOKS * max(tried, 1))  # two numbers of each, at every look
     for name, knobs in chosen:
-        concurrency = concurrency_for(subject, name)
-        with _served(subject, settings, factory, name, knobs) as (server, tuned, minimal, without):
-            names = (tuned, minimal, *without)
-            arms = {arm: prepare(subject, name, as_model=arm) for arm in names}
+        edits = (keep, _without(knobs), *(knob.revert for knob in knobs))
+        with served_copies(subject, settings, factory, name, edits) as (server, names):
+            yield from _of_model(subject, server, name, knobs, names, confidence, progress)
 
-            def run(arm: str, seconds: float = SECONDS) -> LoadResult:
-                return drive(server, arm, arms[arm], concurrency=concurrency, duration_s=seconds)  # noqa: B023
 
-            def effect(knob: Knob, arm: str) -> Effect:
-                run(arm, 0.4)
-                if progress:
-                    progress(f"measuring {name} with and without {knob.name}")  # noqa: B023
-                found: Effect | None = None
-                for _ in range(LOOKS):
-                    pairs = paired(lambda: run(arm), lambda: run(tuned), pairs=PAIRS)
-                    found = _effect(name, knob, concurrency, pairs, confidence, found)  # noqa: B023
-                    if found.verdict != "inconclusive":
-                        break
-                assert found is not None
-                return found
+def _of_model(
+    subject: Subject, server: Subject, model: str, knobs: list[Knob], names: list[str],
+    confidence: float, progress: Any,
+) -> Iterator[Effect]:  # fmt: skip
+    """``names``: the model as configured, without any of the settings, and once without each."""
+    tuned, minimal, *without = names
+    concurrency = concurrency_for(subject, model)
+    arms = {name: prepare(subject, model, as_model=name) for name in names}
 
-            run(tuned, 0.4)
-            # together first: a setting that only mends what another one spoils brings nothing
-            everything = Knob("all settings", "", lambda config: None)
-            together = effect(everything, minimal) if len(knobs) > 1 else None
-            if together is not None and together.verdict != "pass":
-                yield together
-                continue
-            for knob, arm in zip(knobs, without, strict=True):
-                yield effect(knob, arm)
+    def run(name: str, seconds: float = SECONDS) -> LoadResult:
+        return drive(server, name, arms[name], concurrency=concurrency, duration_s=seconds)
+
+    def effect(knob: Knob, arm: str) -> Effect:
+        run(arm, 0.4)
+        if progress:
+            progress(f"measuring {model} with and without {knob.name}")
+        found: Effect | None = None
+        for _ in range(LOOKS):
+            pairs = paired(lambda: run(arm), lambda: run(tuned), pairs=PAIRS)
+            found = _effect(model, knob, concurrency, pairs, confidence, found)
+            if found.verdict != "inconclusive":
+                break
+        assert found is not None
+        return found
+
+    run(tuned, 0.4)
+    if len(knobs) > 1:
+        # together first: a setting that only mends what another one spoils brings nothing
+        together = effect(Knob("all settings", "", keep), minimal)
+        if together.verdict != "pass":
+            yield together
+            return
+    for knob, arm in zip(knobs, without, strict=True):
+        yield effect(knob, arm)
 
 
 def _effect(
@@ -142,48 +145,9 @@ def _effect(
     )
 
 
-@contextmanager
-def _served(
-    subject: Subject, settings: Settings, factory: ServerFactory, model: str, knobs: list[Knob]
-) -> Iterator[tuple[Subject, str, str, list[str]]]:
-    """A server with the model as configured, without any of the settings, and once without each;
-    under names that tell a model nothing of which it is.
-
-    Raises Inconclusive where so many copies cannot be served, or one cannot without a setting.
-    """
-    repository = subject.deployment.repository
-    assert repository is not None
-
-    def minimal(config: Any) -> None:
+def _without(knobs: Sequence[Knob]) -> Edit:
+    def edit(config: Any) -> None:
         for knob in knobs:
             knob.revert(config)
 
-    edits: list[Edit | None] = [None, minimal, *(knob.revert for knob in knobs)]
-    names = [f"model_{secrets.token_hex(4)}" for _ in edits]
-    with tempfile.TemporaryDirectory(prefix="pytest-triton-tuned-") as scratch:
-        place = Path(scratch)
-        for name, edit in zip(names, edits, strict=True):
-            _write(repository / model, place / name, edit)
-        try:
-            deployment = factory(place)
-        except DeploymentFailed as error:
-            raise Inconclusive(
-                f"{model}: it cannot be served beside copies without its settings: {error.message}"
-            ) from None
-        served = Subject(deployment, settings)
-        try:
-            yield served, names[0], names[1], names[2:]
-        finally:
-            served.close()
-            factory.stop(deployment)
-
-
-def _write(source: Path, target: Path, edit: Edit | None) -> None:
-    """A copy of a model under another name, without a response cache, a setting taken back."""
-    shutil.copytree(source, target, symlinks=False)
-    config = read_config(source)
-    config.name = target.name
-    config.ClearField("response_cache")
-    if edit:
-        edit(config)
-    write_config(config, target / "config.pbtxt")
+    return edit

@@ -31,8 +31,7 @@ class Candidate:
         return ", ".join(parts)
 
     def edit(self, config: Any) -> None:
-        """Make a ModelConfig message serve like this; a response cache is switched off."""
-        config.ClearField("response_cache")
+        """Make a ModelConfig message serve like this."""
         kind = config.instance_group[0].kind if config.instance_group else 0
         del config.instance_group[:]
         config.instance_group.add(kind=kind, count=self.instances)

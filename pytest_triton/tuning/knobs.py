@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_triton.copies import Edit
+
 #: More settings of one model than this are not measured; the first ones are.
 MOST = 6
-Edit = Callable[[Any], None]
 
 
 @dataclass(frozen=True)

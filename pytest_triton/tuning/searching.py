@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pytest_triton.copies import copy_model
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import Misused, SubjectFault, ToolError
 from pytest_triton.launch.embedded import ServerSpec, embedded
@@ -26,7 +26,7 @@ from pytest_triton.loading.levels import Level
 from pytest_triton.loading.sweep import Wanted, drive
 from pytest_triton.loading.target import Target
 from pytest_triton.probe.http import HttpProbe, model_path, wait_until
-from pytest_triton.repository.config import read_config, write_config
+from pytest_triton.repository.config import read_config
 from pytest_triton.tuning.candidates import STAGES, Candidate, alternatives, configured
 
 #: A value is better when it gives so much more throughput, and its interval lies above 1.
@@ -111,7 +111,7 @@ def tune(asked: Asked, say: Say) -> Tuned:
     before = configured(config)
     with tempfile.TemporaryDirectory(prefix="pytest-triton-tune-") as scratch:
         place = Path(scratch)
-        _write(source, place, "base", before)
+        copy_model(source, place / "base", before.edit)
         spec = ServerSpec(place, models=("base",), device=asked.device, release=asked.release)
         say("booting Triton")
         with embedded(spec) as server:
@@ -228,7 +228,8 @@ class _Search:
         self.ready[name] = (target, requests)
 
     def _load(self, name: str, candidate: Candidate) -> None:
-        _write(self.asked.repository / self.asked.model, self.place, name, candidate)
+        source = self.asked.repository / self.asked.model
+        copy_model(source, self.place / name, candidate.edit)
         with closing(HttpProbe(self.server.http_url, timeout=_LOADING)) as http:
             http.load(name, timeout=_LOADING)
         self._prepare(name)
@@ -264,12 +265,3 @@ def _point(concurrency: int, runs: Sequence[LoadResult]) -> Point:
         float(np.median([one.percentile_ms(95) for one in runs])),
         float(np.mean(served)) if served else float("nan"),
     )
-
-
-def _write(source: Path, place: Path, name: str, candidate: Candidate) -> None:
-    """A copy of the model under another name, served as the candidate says."""
-    shutil.copytree(source, place / name, symlinks=False)
-    config: Any = read_config(source)
-    config.name = name
-    candidate.edit(config)
-    write_config(config, place / name / "config.pbtxt")

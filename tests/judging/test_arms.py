@@ -10,11 +10,12 @@ import pytest
 
 from pytest_triton import booted as booted_module
 from pytest_triton.booted import Booted
+from pytest_triton.copies import copy_model, keep
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import DeploymentFailed, ToolError
 from pytest_triton.factory import smallest_model
-from pytest_triton.gaining import write_arm
+from pytest_triton.gaining import without_batching
 from pytest_triton.launch.cache import CACHE_VARIABLE
 from pytest_triton.launch.regions import region_prefix
 from pytest_triton.repository.config import parse_config, read_config
@@ -43,7 +44,7 @@ def test_the_control_arm_differs_in_name_and_batching_only(tmp_path: Path) -> No
     source = _model(tmp_path / "m", BATCHING + "response_cache { enable: true }")
     (source / "labels.txt").write_text("a\n")
     for name in (CONTROL, TREATED):
-        write_arm(source, tmp_path / name, dynamic=name == TREATED)
+        copy_model(source, tmp_path / name, keep if name == TREATED else without_batching)
     control, treated = (read_config(tmp_path / name) for name in (CONTROL, TREATED))
     assert treated.HasField("dynamic_batching")
     assert not control.HasField("dynamic_batching")

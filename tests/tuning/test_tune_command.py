@@ -73,13 +73,12 @@ def test_configurations_are_read_and_written() -> None:
     config = parse_config(
         CONFIG
         + "dynamic_batching { preferred_batch_size: [ 4 ] max_queue_delay_microseconds: 100 }"
-        "\ninstance_group [ { kind: KIND_CPU count: 2 } ]\nresponse_cache { enable: true }"
+        "\ninstance_group [ { kind: KIND_CPU count: 2 } ]"
     )
     found = configured(config)
     assert found == Candidate(2, True, 100, (4,))
     Candidate(3, False).edit(config)
     assert configured(config) == Candidate(3, False)
-    assert not config.HasField("response_cache")
     assert config.instance_group[0].kind == 2
     found.edit(config)
     assert configured(config) == found
