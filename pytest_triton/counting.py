@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pytest_triton.criteria import Inconclusive
 from pytest_triton.errors import SubjectFault
+from pytest_triton.load.serverside import reading
 from pytest_triton.probe.types import MalformedAnswer
 from pytest_triton.subject import Subject
 
@@ -72,34 +73,9 @@ class Batches:
 
 def statistics(subject: Subject, model: str) -> tuple[Counts, Batches]:
     """The statistics of a model, all versions together. Raises MalformedAnswer."""
-    try:
-        entries = [
-            entry
-            for entry in subject.http.statistics(model)["model_stats"]
-            if entry["name"] == model
-        ]
-        counts = Counts(
-            sum(_whole(entry["inference_stats"]["success"].get("count", 0)) for entry in entries),
-            sum(_whole(entry["inference_stats"]["fail"].get("count", 0)) for entry in entries),
-            sum(_whole(entry["inference_count"]) for entry in entries),
-            sum(_whole(entry["execution_count"]) for entry in entries),
-        )
-        batches: dict[int, int] = {}
-        for entry in entries:
-            for batch in entry.get("batch_stats", []):
-                size = _whole(batch["batch_size"])
-                batches[size] = batches.get(size, 0) + _whole(batch["compute_infer"]["count"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedAnswer(f"statistics of {model} cannot be read: {error!r}") from None
-    if not entries:
-        raise MalformedAnswer(f"the statistics have no entry for {model}")
-    return counts, Batches(batches)
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r:.60} is no count")
-    return value
+    found = reading(subject.http.statistics(model), model)
+    counts = Counts(found.success, found.failure, found.inferences, found.executions)
+    return counts, Batches(found.batches)
 
 
 def metrics(subject: Subject, model: str) -> Counts:

@@ -93,18 +93,18 @@ def reading(statistics: Mapping[str, Any], model: str) -> Reading:
         spent: dict[int, int] = {}
         for entry in entries:
             for batch in entry.get("batch_stats", []):
-                size = int(batch["batch_size"])
-                batches[size] = batches.get(size, 0) + int(batch["compute_infer"]["count"])
-                took = sum(int(batch[name].get("ns", 0)) for name in STAGES[1:])
+                size = _whole(batch["batch_size"])
+                batches[size] = batches.get(size, 0) + _whole(batch["compute_infer"]["count"])
+                took = sum(_whole(batch.get(name, {}).get("ns", 0)) for name in STAGES[1:])
                 spent[size] = spent.get(size, 0) + took
         found = Reading(
-            sum(int(one["success"].get("count", 0)) for one in stats),
-            sum(int(one["fail"].get("count", 0)) for one in stats),
-            sum(int(entry.get("inference_count", 0)) for entry in entries),
-            sum(int(entry.get("execution_count", 0)) for entry in entries),
-            sum(int(one["success"].get("ns", 0)) for one in stats),
-            sum(int(one.get("cache_hit", {}).get("count", 0)) for one in stats),
-            {name: sum(int(one[name].get("ns", 0)) for one in stats) for name in STAGES},
+            sum(_whole(one["success"].get("count", 0)) for one in stats),
+            sum(_whole(one["fail"].get("count", 0)) for one in stats),
+            sum(_whole(entry["inference_count"]) for entry in entries),
+            sum(_whole(entry["execution_count"]) for entry in entries),
+            sum(_whole(one["success"].get("ns", 0)) for one in stats),
+            sum(_whole(one.get("cache_hit", {}).get("count", 0)) for one in stats),
+            {name: sum(_whole(one.get(name, {}).get("ns", 0)) for one in stats) for name in STAGES},
             batches,
             sum(spent.values()),
             spent,
@@ -114,6 +114,12 @@ def reading(statistics: Mapping[str, Any], model: str) -> Reading:
     if not entries:
         raise MalformedAnswer(f"the statistics have no entry for {model}")
     return found
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r:.60} is no count")
+    return value
 
 
 class Served:
