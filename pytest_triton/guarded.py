@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +38,8 @@ HEADERS: dict[str, str] = {
 GRPC_PREFIX = "triton-grpc-protocol-"
 #: First release with --http-restricted-api that was tried (23.10 has no such flag).
 RESTRICTS_HTTP_SINCE = "24.07"
+#: Seconds after READY until the metrics are open, on a machine with much else to do.
+METRICS_OPEN = 2.0
 #: Headers of this pattern become parameters of a request.
 FORWARDED = "^(?i)x-ptt-"
 #: Category -> requests over HTTP: method, path, JSON.
@@ -86,6 +89,8 @@ class Guarded:
     strangers: Certificates
     #: Where the metrics would be; nobody else can listen there.
     metrics_port: int
+    #: When it was READY, by :func:`time.monotonic`.
+    ready: float
 
     def attempts(self, category: str, prefix: str = "") -> dict[str, dict[str, str]]:
         """Headers that must not open a category, by name."""
@@ -139,6 +144,14 @@ class Guarded:
             "a client with a certificate of another CA": {"client": self.strangers},
             "a client that trusts another CA": {"ca": self.strangers},
         }
+
+    def opens_metrics(self) -> bool:
+        """Whether the port of the metrics opens: it is the last that Triton opens, after READY."""
+        while not connects(HOST, self.metrics_port):
+            if time.monotonic() > self.ready + METRICS_OPEN:
+                return False
+            time.sleep(0.02)
+        return True
 
     def addresses(self) -> set[tuple[str, int]]:
         """Where the server was told to listen."""
@@ -265,11 +278,12 @@ def guarded(factory: ServerFactory, settings: Settings, directory: Path) -> Iter
             server_args=_flags(settings.server_release, keys, own, port),
             headers=tuple((pre + name, keys[name]) for pre in ("", GRPC_PREFIX) for name in keys),
         )
+        ready = time.monotonic()
         known = replace(
             settings, models="*", tls_ca=own.ca, tls_cert=own.client_cert, tls_key=own.client_key
         )
         subject = Subject(deployment, known)
         try:
-            yield Guarded(subject, keys, own, strangers, port)
+            yield Guarded(subject, keys, own, strangers, port, ready)
         finally:
             subject.close()
