@@ -7,10 +7,13 @@ import pytest
 
 from pytest_triton.criteria import Inconclusive, NotAssessed
 from pytest_triton.evidence import Evidence
+from pytest_triton.factory import ServerFactory
 from pytest_triton.load.trust import OCCUPIED
+from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
 from pytest_triton.timing import runs, stress
 from pytest_triton.timing.budgets import MOST_S, budgets_of, measure
+from pytest_triton.timing.cold import cold
 from pytest_triton.timing.fresh import fresh
 from pytest_triton.timing.tail import tail
 from pytest_triton.timing.way import Finding, advice, outside, overhead, stages
@@ -158,6 +161,28 @@ def test_overload_is_survived(triton_subject: Subject, triton_evidence: Evidence
         if broken and (doubt := noise or busy or found.result.lateness):
             raise Inconclusive(f"{told}; {doubt}")
         assert not broken, told
+
+
+@pytest.mark.clause("LAT-09")
+def test_warmed_up_is_warm(
+    triton_subject: Subject,
+    triton_settings: Settings,
+    triton_server_factory: ServerFactory,
+    triton_evidence: Evidence,
+) -> None:
+    found = cold(triton_subject, triton_settings, triton_server_factory)
+    triton_evidence.model = found.model
+    triton_evidence.measure("first request", found.first_ms, "ms", budget=found.limit_ms,
+                            margin=found.limit_ms - found.first_ms,
+                            samples=[copy.first_ms for copy in found.warmed])  # fmt: skip
+    triton_evidence.measure("warm request", found.warm_ms, "ms")
+    if found.plain:
+        without = [copy.first_ms for copy in found.plain]
+        triton_evidence.measure("first request without warm-up", float(np.median(without)), "ms",
+                                samples=without)  # fmt: skip
+    if found.verdict == "inconclusive":
+        raise Inconclusive(str(found))
+    assert found.verdict == "pass", str(found)
 
 
 def _settle(found: Finding) -> None:

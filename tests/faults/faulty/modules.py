@@ -111,6 +111,22 @@ class M(nn.Module):
         self.known[key] = y
         return y
 """,
+    # what is slow once is done later than any warm-up of the configuration reaches
+    "mlp_wakes_late": """
+class M(nn.Module):
+    calls: int
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(128, 512), nn.ReLU(), nn.Linear(512, 16))
+        self.calls = 0
+    def forward(self, INPUT__0):
+        y = self.net(INPUT__0)
+        self.calls += 1
+        if self.calls == 5:
+            for _ in range(2000):
+                y = self.net(INPUT__0 + 0 * y[:, :1])
+        return y
+""",
     # somebody has heard that the control arm has batches of one row
     "mlp_slow_alone": """
 class M(nn.Module):
