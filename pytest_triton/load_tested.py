@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from pytest_triton.counting import QUIET, SETTLE
 from pytest_triton.criteria import Inconclusive, NotAssessed, Reason
@@ -31,6 +32,17 @@ EACH = 2
 _QUOTED = 300
 
 
+class Seen(NamedTuple):
+    """Requests that a server counted, ``failed`` among them."""
+
+    total: int
+    failed: int
+
+
+#: Of a model that nobody asked.
+NONE = Seen(0, 0)
+
+
 def model_of(handed: HandedIn, subject: Subject) -> str:
     """The model that a script is told: of the manifest, of its own text, or one of ours."""
     if handed.load_model:
@@ -46,8 +58,8 @@ def model_of(handed: HandedIn, subject: Subject) -> str:
     return heaviest_of(subject, subject.pytorch or subject.unary or subject.models)[0]
 
 
-def requests_seen(subject: Subject) -> dict[str, int]:
-    """Requests by model, failed ones too, once they no longer change."""
+def requests_seen(subject: Subject) -> dict[str, Seen]:
+    """Requests by model, once they no longer change."""
     deadline = time.monotonic() + SETTLE
     seen = _requests(subject)
     while time.monotonic() < deadline:
@@ -58,31 +70,35 @@ def requests_seen(subject: Subject) -> dict[str, int]:
     return seen
 
 
-def _requests(subject: Subject) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _requests(subject: Subject) -> dict[str, Seen]:
+    found: dict[str, Seen] = {}
     try:
         for entry in subject.http.statistics()["model_stats"]:
             stats = entry["inference_stats"]
-            count = sum(int(stats[kind].get("count", 0)) for kind in ("success", "fail"))
-            found[entry["name"]] = found.get(entry["name"], 0) + count
+            good, bad = (int(stats[kind].get("count", 0)) for kind in ("success", "fail"))
+            before = found.get(entry["name"], NONE)
+            found[entry["name"]] = Seen(before.total + good + bad, before.failed + bad)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MalformedAnswer(f"statistics cannot be read: {error!r}") from None
     return found
 
 
 def arrived(
-    subject: Subject, before: Mapping[str, int], after: Mapping[str, int]
-) -> dict[str, int]:
+    subject: Subject, before: Mapping[str, Seen], after: Mapping[str, Seen]
+) -> dict[str, Seen]:
     """Requests of clients, by model: what an ensemble asked of its steps is not theirs."""
-    rose = {name: count - before.get(name, 0) for name, count in after.items()}
-    rose = {name: count for name, count in rose.items() if count > 0}
+    rose = {
+        name: Seen(seen.total - was.total, seen.failed - was.failed)
+        for name, seen in after.items()
+        if seen.total > (was := before.get(name, NONE)).total
+    }
     steps = {
         str(step.get("model_name"))
         for name in rose
         if name in subject.models and subject.models[name].is_ensemble
         for step in subject.models[name].config.get("ensemble_scheduling", {}).get("step", ())
     }
-    return {name: count for name, count in rose.items() if name not in steps}
+    return {name: seen for name, seen in rose.items() if name not in steps}
 
 
 def judge(subject: Subject, handed: HandedIn, evidence: Evidence) -> None:
@@ -129,14 +145,15 @@ def _against_it(subject: Subject, handed: HandedIn, target: Target, evidence: Ev
         assert not run.fault, f"{run.fault}{_quoted(run)}"
         assert run.status == 0, f"exit status {run.status}{_quoted(run)}"
         said = _said(run)
-    seen = sum(came.values())
+        opened = run.connections
+    seen, failed = (sum(values) for values in zip(NONE, *came.values(), strict=True))
     assert said is not None, (
         "it says no number of requests: print  requests: N , or write Locust's or our JSON"
     )
     evidence.measure("requests said", said.requests, "requests")
     evidence.measure("requests at the server", seen, "requests", budget=said.requests)
     assert said.requests > 0, f"{said.where}: 0 requests"
-    models = ", ".join(f"{count} to {name}" for name, count in sorted(came.items())) or "none"
+    models = ", ".join(f"{one.total} to {name}" for name, one in sorted(came.items())) or "none"
     if seen > (1 + COUNT) * said.requests and not subject.deployment.owned:
         raise Inconclusive(
             f"{said.where}: {said.requests} requests, the server counted {seen} ({models}): others "
@@ -152,9 +169,19 @@ def _against_it(subject: Subject, handed: HandedIn, target: Target, evidence: Ev
     assert said.errors < ERRORS * said.requests, (
         f"{said.where}: {said.errors} of {said.requests} requests failed"
     )
+    assert failed < ERRORS * seen or failed <= said.errors, (
+        f"{said.where}: {said.errors} errors, and the server failed {failed} of {seen} requests"
+    )
     assert said.users >= USERS or said.levels >= 2, (
         f"{said.where}: {said.users} users at one level, at least {USERS} users or two levels are "
         "asked for: read USERS, and print  users: N"
+    )
+    http, grpc = (opened.get(port, 0) for port in target.ports)
+    evidence.measure("connections", http + grpc, "connections")
+    # over gRPC users may share one, over HTTP a connection has one request in flight
+    assert grpc or http >= (least := min(said.users, USERS)), (
+        f"{said.where}: {said.users} users, and {http} connections were opened: at most {http} "
+        f"requests can have been in flight, {least} are asked for"
     )
 
 

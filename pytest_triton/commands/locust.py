@@ -97,7 +97,7 @@ def _measured(model: str, url: str, **options: Any) -> Any:
 
     from pytest_triton.launch.attach import attach
     from pytest_triton.load.locusting.driving import drive_with_locust
-    from pytest_triton.load_tested import requests_seen
+    from pytest_triton.load_tested import NONE, requests_seen
     from pytest_triton.measuring import prepare
     from pytest_triton.options import UNBOUNDED
     from pytest_triton.settings import Settings
@@ -123,7 +123,7 @@ def _measured(model: str, url: str, **options: Any) -> Any:
             bind=options["bind"], bind_port=options["port"], seed=settings.seed,
             headers=settings.headers, progress=shared.say,
         )  # fmt: skip
-        seen = requests_seen(subject).get(model, 0) - before.get(model, 0)
+        seen = requests_seen(subject).get(model, NONE).total - before.get(model, NONE).total
     finally:
         subject.close()
     sent = record.more["sent"]

@@ -11,7 +11,7 @@ import pytest
 from pytest_triton.benchmarked import benchmarks, interval, model_of, order_told, same_machine
 from pytest_triton.handed_in import NotAllowed, look
 from pytest_triton.launch.machine import cpu
-from pytest_triton.load_tested import arrived
+from pytest_triton.load_tested import Seen, arrived
 from pytest_triton.reports.text import alone
 from pytest_triton.settings import SettingsError, resolve
 
@@ -167,9 +167,16 @@ def test_what_an_ensemble_asks_of_its_steps_is_no_request_of_clients() -> None:
     served.models["pipeline"] = SimpleNamespace(
         is_ensemble=True, config={"ensemble_scheduling": {"step": [{"model_name": "step"}]}}
     )
-    before = {"mlp": 5, "pipeline": 0, "step": 1}
-    assert arrived(served, before, {"mlp": 5, "pipeline": 9, "step": 10}) == {"pipeline": 9}
-    assert arrived(served, before, {"mlp": 7, "pipeline": 0, "step": 4}) == {"mlp": 2, "step": 3}
+
+    def seen(mlp: int, pipeline: int, step: int, failed: int = 0) -> dict[str, Seen]:
+        return {"mlp": Seen(mlp, failed), "pipeline": Seen(pipeline, 0), "step": Seen(step, 0)}
+
+    before = seen(5, 0, 1, failed=1)
+    assert arrived(served, before, seen(5, 9, 10, failed=1)) == {"pipeline": Seen(9, 0)}
+    assert arrived(served, before, seen(7, 0, 4, failed=2)) == {
+        "mlp": Seen(2, 1),
+        "step": Seen(3, 0),
+    }
 
 
 def test_the_command_that_repeats_a_clause_names_what_was_handed_in() -> None:

@@ -38,13 +38,13 @@ def test_two_workers_against_a_real_server(triton) -> None:
     subject = Subject(triton, Settings(seed=7))
     try:
         requests = prepare(subject, "mlp", count=16)
-        before = requests_seen(subject)["mlp"]
+        before = requests_seen(subject)["mlp"].total
         told: list[str] = []
         record = drive_with_locust(
             triton.http_url, requests, users=6, duration_s=2.0, warmup_s=1.0, check_every=3,
             model="mlp", progress=told.append,
         )  # fmt: skip
-        seen = requests_seen(subject)["mlp"] - before
+        seen = requests_seen(subject)["mlp"].total - before
     finally:
         subject.close()
     assert record.errors == 0, record.more

@@ -86,11 +86,26 @@ def _size(directory: str) -> int:
     return total
 
 
+def _connections(ports: set[int]) -> set[tuple[int, int]]:
+    """Ports of this end and of the other one, of connections to these ports, closed ones too."""
+    found = set()
+    for name in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/self/net/{name}", "rb") as file:
+            for line in file.readlines()[1:]:
+                here, there = (int(end.rpartition(b":")[2], 16) for end in line.split()[1:3])
+                if there in ports:
+                    found.add((here, there))
+    return found
+
+
 def run(job: dict[str, Any]) -> dict[str, Any]:
     """Run one script to its end, its deadline or a bound that it breaks."""
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     started = time.monotonic()
     stopped = ""
+    ports = set(job["ports"])
+    others = _connections(ports)
+    came: set[tuple[int, int]] = set()
     with open(job["stdout"], "wb") as out, open(job["stderr"], "wb") as err:
         process = subprocess.Popen(
             job["command"], cwd=job["cwd"], env=job["env"], stdin=subprocess.DEVNULL, stdout=out,
@@ -105,7 +120,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             stopped = "bytes"
         elif len(_descendants()) > PROCESSES:
             stopped = "processes"
+        came |= _connections(ports)
     seconds = time.monotonic() - started
+    came |= _connections(ports)  # those of a short script are kept as closed
     status = process.returncode
     deadline = time.monotonic() + (0 if stopped else GRACE)
     while (left := _descendants()) and time.monotonic() < deadline:
@@ -113,7 +130,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         time.sleep(LOOK)
     unkillable = _kill_all()
     return {"status": status, "stopped": stopped, "seconds": seconds,
-            "left": 0 if stopped else len(left), "unkillable": unkillable}  # fmt: skip
+            "left": 0 if stopped else len(left), "unkillable": unkillable,
+            "connections": [there for _, there in came - others]}  # fmt: skip
 
 
 def _line() -> bytes:

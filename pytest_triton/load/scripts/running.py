@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pytest_triton.errors import ToolError
 
@@ -42,6 +44,12 @@ class Target:
     duration_s: int
 
     @property
+    def ports(self) -> tuple[int, int]:
+        """Of HTTP and of gRPC; 0: none."""
+        http, grpc = urlsplit(self.url), urlsplit(f"//{self.grpc_url}")
+        return http.port or (443 if http.scheme == "https" else 80), grpc.port or 0
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             "TRITON_URL": self.url,
@@ -63,7 +71,8 @@ class Target:
 class Ran:
     """What came of a run. ``status``: the exit status, None when it was ended (``stopped`` says
     why: deadline, bytes, processes, or killed with its supervisor); ``left``: processes that ran
-    on after it. ``directory`` holds what it wrote, ``given`` what lay there before."""
+    on after it. ``directory`` holds what it wrote, ``given`` what lay there before.
+    ``connections``: to each port of the server, opened on this machine meanwhile."""
 
     status: int | None
     stopped: str
@@ -73,6 +82,7 @@ class Ran:
     stderr: str
     directory: Path
     given: frozenset[Path]
+    connections: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def fault(self) -> str:
@@ -147,6 +157,7 @@ def ran(directory: Path, script: Path, target: Target, *, strict: bool = False) 
             "stderr": str(Path(scratch) / "stderr"),
             "deadline_s": target.duration_s + OVERHEAD_S,
             "most_bytes": MOST_BYTES + _size(work),
+            "ports": [port for port in target.ports if port],
             "limits": {
                 "CPU": int((target.duration_s + OVERHEAD_S) * (os.cpu_count() or 1)),
                 "FSIZE": MOST_BYTES,
@@ -161,6 +172,7 @@ def ran(directory: Path, script: Path, target: Target, *, strict: bool = False) 
         yield Ran(
             told["status"], told["stopped"], told["seconds"], told["left"],
             _read(job["stdout"]), _read(job["stderr"]), place.parent, given,
+            Counter(told.get("connections", ())),
         )  # fmt: skip
 
 
@@ -207,10 +219,13 @@ def _sweep(marker: str) -> None:
     """End what escaped, told by the marker in its environment."""
     import psutil
 
+    ended = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if process.environ().get(_MARKER) == marker:
                 process.kill()
+                ended.append(process)
+    psutil.wait_procs(ended, timeout=10)
 
 
 def _copy(source: Path, target: Path) -> frozenset[Path]:
