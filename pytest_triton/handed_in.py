@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_triton.criteria import Missing
 from pytest_triton.errors import ToolError
 from pytest_triton.load.reading.recognise import SUFFIXES
+from pytest_triton.settings import Settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,12 +20,20 @@ else:
     import tomli as tomllib
 
 MANIFEST = "submission.toml"
+HOW = "name the directory with triton_handed_in (ini) or PYTEST_TRITON_HANDED_IN"
 #: Names of a load test, the first that is there counts; also below load_test/.
 LOAD_TESTS = ("loadtest.py", "locustfile.py", "loadtest.sh")
 #: Files and bytes of a manifest that are looked at.
 MOST_FILES, MOST_MANIFEST = 200, 64 << 10
+#: Directories of what monitors, below the one that was handed in.
+PLACES = ("", "monitoring", "prometheus", "monitoring/prometheus", "monitoring/grafana", "grafana")
+#: Names in use for what monitors, the first that is there counts.
+PROMETHEUS = ("prometheus.yml", "prometheus.yaml")
+ALERTMANAGER = ("alertmanager.yml", "alertmanager.yaml")
+RULES = ("*rule*.y*ml", "*alert*.y*ml", "rules/*.y*ml", "alerts/*.y*ml")
+DASHBOARDS = ("dashboard*.json", "*dashboard*.json", "dashboards/*.json", "grafana/*.json")
 _KEYS = {
-    "files": {"benchmark", "load_test"},
+    "files": {"benchmark", "load_test", "prometheus", "alertmanager", "rules", "dashboards"},
     "benchmark": {"model", "batch"},
     "load_test": {"model"},
 }
@@ -47,6 +57,20 @@ class HandedIn:
     model: str = ""
     batch: int = 1
     load_model: str = ""
+    prometheus: Path | None = None
+    alertmanager: Path | None = None
+    rules: tuple[Path, ...] = ()
+    dashboards: tuple[Path, ...] = ()
+
+
+def handed_in(settings: Settings) -> HandedIn:
+    """What was handed in. Raises Missing, and AssertionError for what is not allowed."""
+    if settings.handed_in is None:
+        raise Missing(f"nothing was handed in: {HOW}")
+    try:
+        return look(settings.handed_in)
+    except NotAllowed as error:
+        raise AssertionError(str(error)) from None
 
 
 def look(directory: Path) -> HandedIn:
@@ -78,7 +102,40 @@ def look(directory: Path) -> HandedIn:
         _text(about, "model"),
         batch,
         _text(manifest.get("load_test", {}), "model"),
+        _first(root, files, "prometheus", PROMETHEUS),
+        _first(root, files, "alertmanager", ALERTMANAGER),
+        _all(root, files, "rules", RULES, but=PROMETHEUS + ALERTMANAGER),
+        _all(root, files, "dashboards", DASHBOARDS),
     )
+
+
+def _first(root: Path, files: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Path | None:
+    """The file of a manifest, or the first that lies in one of the usual places."""
+    if key in files:
+        return _inside(root, files[key])
+    places = [root / base / name for base in PLACES for name in names]
+    found = next((path for path in places if os.path.lexists(path)), None)
+    return None if found is None else _contained(root, found)
+
+
+def _all(
+    root: Path, files: Mapping[str, Any], key: str, patterns: tuple[str, ...],
+    but: tuple[str, ...] = (),
+) -> tuple[Path, ...]:  # fmt: skip
+    """The files of a manifest, or those of the usual names, in order of their names."""
+    if key in files:
+        told = files[key]
+        return tuple(_inside(root, name) for name in (told if isinstance(told, list) else [told]))
+    found = {
+        path
+        for base in PLACES
+        for pattern in patterns
+        for path in (root / base).glob(pattern)
+        if path.name not in but
+    }
+    if len(found) > MOST_FILES:
+        raise NotAllowed(f"over {MOST_FILES} files of {key}", "hand in those that count")
+    return tuple(_contained(root, path) for path in sorted(found) if path.is_file())
 
 
 def _manifest(root: Path) -> Mapping[str, Any]:

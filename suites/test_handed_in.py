@@ -7,23 +7,11 @@ import pytest
 from pytest_triton import benchmarked, load_tested
 from pytest_triton.criteria import Missing
 from pytest_triton.evidence import Evidence
-from pytest_triton.handed_in import HandedIn, NotAllowed, look
+from pytest_triton.handed_in import handed_in
 from pytest_triton.load.reading import Unreadable
 from pytest_triton.load.scripts.running import TooLarge
 from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
-
-HOW = "name the directory with triton_handed_in (ini) or PYTEST_TRITON_HANDED_IN"
-
-
-def handed_in(settings: Settings) -> HandedIn:
-    """What was handed in. Raises Missing, and AssertionError for what is not allowed."""
-    if settings.handed_in is None:
-        raise Missing(f"nothing was handed in: {HOW}")
-    try:
-        return look(settings.handed_in)
-    except NotAllowed as error:
-        raise AssertionError(str(error)) from None
 
 
 @pytest.mark.clause("BEN-01")

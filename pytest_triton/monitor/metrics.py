@@ -75,6 +75,10 @@ class Scrape:
         """The family that a sample belongs to: ``x_bucket`` belongs to histogram ``x``."""
         return _family_of(sample_name, self.families)
 
+    def cumulative(self, sample_name: str) -> bool:
+        """Whether samples of this name only grow: counters, and sums and counts of others."""
+        return sample_name in self._cumulative
+
     @cached_property
     def _cumulative(self) -> frozenset[str]:
         names = set()

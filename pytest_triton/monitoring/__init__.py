@@ -1,0 +1,1 @@
+"""A real Prometheus and a real Alertmanager, and what somebody hands in for them."""
