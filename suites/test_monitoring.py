@@ -15,7 +15,7 @@ from pytest_triton.monitor import scraping
 from pytest_triton.monitor.promql import Unparsable, is_condition, parse, selectors
 from pytest_triton.monitor.rules import Rule, lacks
 from pytest_triton.monitor.yamls import Unreadable
-from pytest_triton.monitoring import alerts, promtool
+from pytest_triton.monitoring import alerts, delivery, promtool
 from pytest_triton.monitoring.liveness import faults, narrow
 from pytest_triton.monitoring.process import NoProgram
 from pytest_triton.monitoring.rig import Monitored
@@ -62,7 +62,9 @@ def test_prometheus_scrapes(
     name = heaviest_of(triton_subject, triton_subject.pytorch or triton_subject.unary)[0]
     asked = f'sum(nv_inference_request_success{{model="{name}"}})'
     before = prometheus.query(asked)
-    assert before, f"job {job.name}: {asked} returns nothing: it is dropped or renamed"
+    assert before, (
+        f"job {job.name}: {asked} returns nothing: {job.path} is another page, or a rule drops it"
+    )
     case = triton_subject.case(name)
     for _ in range(SENT):
         triton_subject.answer(name, case)
@@ -123,8 +125,7 @@ def test_rules_ask_for_what_exists(triton_monitored: Monitored, triton_evidence:
     _alerts(triton_monitored, triton_evidence)
     rules = triton_monitored.rules()
     recorded = {rule.name for rule in rules if not rule.alert}
-    prometheus = triton_monitored.prometheus()
-    prometheus.scraped(time.time(), times=2)
+    prometheus = triton_monitored.brought()
     interval = triton_monitored.job.interval_s
     for rule in rules:
         with triton_evidence.case(str(rule)):
@@ -184,6 +185,46 @@ def test_alerts_notice_their_faults(
 
 def _summaries(watched: list[alerts.Watched]) -> bool:
     return any("_summary_" in each.name for alert in watched for each in alert.selected)
+
+
+@pytest.mark.clause("ALR-04")
+def test_an_alert_is_delivered(
+    triton_monitored: Monitored,
+    triton_subject: Subject,
+    triton_server_factory: ServerFactory,
+    triton_evidence: Evidence,
+    tmp_path: Path,
+) -> None:
+    _alerts(triton_monitored, triton_evidence)
+    watched = alerts.watched(triton_monitored.rules())
+    assert triton_monitored.rule_files(), "promtool accepts no file of rules"
+    choice = delivery.chosen(watched)
+    assert choice is not None, "no alert looks at up or at errors"
+    alert, fault = choice
+    routes = triton_monitored.handed.alertmanager
+    models = alerts.models_of([alert], heaviest_of(triton_subject, triton_subject.pytorch))
+    try:
+        document = delivery.readable(routes)
+        found = delivery.deliver(
+            triton_server_factory, triton_monitored.rules(), alert, fault,
+            job=triton_monitored.job, models=models, routes=routes, directory=tmp_path,
+        )  # fmt: skip
+    except Unreadable as error:
+        raise _unreadable(error, triton_evidence) from None
+    except NoProgram as error:
+        raise _blocked(error) from None
+    triton_evidence.attach("delivered.json", found.to_json())
+    if found.fired_s is not None:
+        triton_evidence.measure("from the fault to the receiver", found.fired_s, "s",
+                                budget=delivery.WITHIN_S)  # fmt: skip
+    if found.resolved_s is not None:
+        triton_evidence.measure("from the repair to the receiver", found.resolved_s, "s",
+                                budget=delivery.WITHIN_S)  # fmt: skip
+    triton_evidence.measure("whole cycle", found.seconds, "s")
+    wrong = delivery.wrong(found, document)
+    if wrong:
+        triton_evidence.locate(alert.rule.path.name, alert.rule.line)
+    assert not wrong, f"{alert.rule.name}: {'; '.join(wrong)}"
 
 
 @pytest.mark.clause("ALR-05")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytest_triton.criteria import Missing, NotAssessed, Reason
 from pytest_triton.handed_in import HandedIn
 from pytest_triton.monitor.rules import Rule, read_rules
 from pytest_triton.monitor.scraping import Job, Scraping, pointed_at, read_scraping
+from pytest_triton.monitor.yamls import Unreadable
 from pytest_triton.monitoring import promtool
 from pytest_triton.monitoring.process import NoProgram
 from pytest_triton.monitoring.prometheus import SCRAPE_S, Prometheus
@@ -46,8 +48,12 @@ class Monitored:
 
     @property
     def job(self) -> Job:
-        """The job for Triton; a plain one where no prometheus.yml was handed in."""
-        return PLAIN if self.handed.prometheus is None else self.scraping.triton()
+        """The job for Triton; a plain one where no file, or none that can be read, was handed in:
+        PRM-01 says so, and rules are judged nevertheless."""
+        try:
+            return self.scraping.triton()
+        except (Missing, Unreadable):
+            return PLAIN
 
     def rules(self) -> list[Rule]:
         """All rules. Raises Missing where there is no file of rules, or Unreadable."""
@@ -85,6 +91,16 @@ class Monitored:
             if isinstance(found, Exception):
                 raise found
             return found
+
+    def brought(self) -> Prometheus:
+        """As :meth:`prometheus`, once metrics of Triton have come; NotAssessed where none come."""
+        found = self.prometheus()
+        found.scraped(time.time(), times=2)
+        if not any(name.startswith("nv_") for name in found.names()):
+            raise NotAssessed(
+                Reason.BLOCKED, f"job {self.job.name} brings no metrics of Triton: see PRM-01"
+            )
+        return found
 
     def _start(self) -> Prometheus:
         job = self._pointed()

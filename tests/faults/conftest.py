@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from faulty.data import DIRECTORY, ON_THE_WIRE, Fault
 from faulty.judge import Judged, judge
-from faulty.submitted import HANDED_IN
+from faulty.submitted import HANDED_IN, MONITORED, MONITORING, handed_in
 from faulty.wire import Proxy
 
 from pytest_triton.criteria import load
@@ -169,6 +169,8 @@ def slow(collected: dict[str, dict[str, Any]]) -> Callable[..., list[str]]:
         def left_out(name: str, tests: dict[str, Any]) -> bool:
             boots = tests["boots"] or (tests["probes"] and kind not in ON_THE_WIRE)
             takes = clauses[name].measured or clauses[name].waits
+            if kind == "monitoring" and not name.startswith(MONITORED):
+                return True
             return (takes or boots) and name not in wanted
 
         return [node for name, tests in collected.items() if left_out(name, tests)
@@ -198,6 +200,10 @@ def baseline(
                 arguments += ["--triton-repository", str(healthy)]
             elif kind == "handed_in":
                 arguments = HANDED_IN
+            elif kind == "monitoring":
+                arguments = MONITORING
+                directory = tmp_path_factory.mktemp("handed-in") / "handed_in"
+                environment = {"PYTEST_TRITON_HANDED_IN": str(handed_in(directory))}
             else:
                 cache = request.getfixturevalue("private_cache")
                 environment = {"PYTEST_TRITON_CACHE": str(cache)}

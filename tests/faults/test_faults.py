@@ -9,7 +9,7 @@ import pytest
 from faulty.data import Fault, read_faults
 from faulty.edits import break_repository
 from faulty.judge import Judged, judge
-from faulty.submitted import HANDED_IN, handed_in
+from faulty.submitted import HANDED_IN, MONITORING, handed_in
 from faulty.verdict import complaints, idle_rules
 from faulty.wire import Proxy
 
@@ -87,11 +87,22 @@ def test_repository(
 
 @pytest.mark.parametrize("fault", _of("handed_in"), ids=lambda fault: fault.id)
 def test_handed_in(fault: Fault, tmp_path: Path, baseline: Baseline, slow: Slow) -> None:
-    healthy = baseline("handed_in").statuses
+    _handed_in(fault, HANDED_IN, tmp_path, baseline, slow)
+
+
+@pytest.mark.parametrize("fault", _of("monitoring"), ids=lambda fault: fault.id)
+def test_monitoring(fault: Fault, tmp_path: Path, baseline: Baseline, slow: Slow) -> None:
+    _handed_in(fault, MONITORING, tmp_path, baseline, slow)
+
+
+def _handed_in(
+    fault: Fault, arguments: list[str], tmp_path: Path, baseline: Baseline, slow: Slow
+) -> None:
+    healthy = baseline(fault.kind).statuses
     directory = handed_in(tmp_path / "handed_in", fault.edit)
     judged = judge(
         tmp_path / "run",
-        HANDED_IN,
+        arguments,
         environment={"PYTEST_TRITON_HANDED_IN": str(directory)},
         deselect=slow(fault.kind, fault.runs),
     )

@@ -20,7 +20,7 @@ else:
     import tomli as tomllib
 
 DIRECTORY = Path(__file__).resolve().parent.parent
-KINDS = ("wire", "probes", "gpu", "repository", "server", "handed_in")
+KINDS = ("wire", "probes", "gpu", "repository", "server", "handed_in", "monitoring")
 #: Kinds whose subject is an endpoint: a proxy before a healthy server; "gpu": on a GPU.
 ON_THE_WIRE = ("wire", "probes", "gpu")
 
@@ -73,7 +73,7 @@ class Fault:
     #: Changes on the wire (kind server: a proxy in front of that server).
     rule: tuple[dict[str, Any], ...] = ()
     #: Changes of the repository (kind server: of what is served, not of what is judged; kind
-    #: handed_in: of what is handed in).
+    #: handed_in and monitoring: of what is handed in).
     edit: tuple[Edit, ...] = ()
     server: ServerFault = field(default_factory=ServerFault)
 
@@ -145,7 +145,7 @@ def _check(fault: Fault) -> None:
         fault.edit or fault.server != ServerFault() or not fault.rule
     ):
         raise ValueError(f"a {fault.kind} fault has rules and nothing else")
-    if fault.kind in ("repository", "handed_in") and (fault.rule or not fault.edit):
+    if fault.kind in ("repository", "handed_in", "monitoring") and (fault.rule or not fault.edit):
         raise ValueError(f"a {fault.kind} fault has edits and no rules")
     if fault.kind == "server" and not (fault.rule or fault.edit or fault.server != ServerFault()):
         raise ValueError("a server fault says what the server does")
