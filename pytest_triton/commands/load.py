@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_triton.commands import shared
+from pytest_triton.commands import load_streams, shared
 from pytest_triton.errors import Misused, ToolError
 
 if TYPE_CHECKING:
@@ -25,15 +25,21 @@ Examples:
   pytest-triton load classifier --protocol grpc --concurrency 1,8,64 --json load.json
   pytest-triton load classifier --request-rate 200 --arrivals poisson --duration 30
   pytest-triton load classifier --trace arrivals.csv
+  pytest-triton load llm --stream --protocol grpc --concurrency 1,4,16 --max-tokens 128
 
 --concurrency keeps requests in flight (a closed loop): what can it do? --request-rate and
 --trace send at planned times, whatever the server does, and count latency from there (an open
 loop): what do users see? Only the second one shows what a stall costs.
 
+A decoupled model, and --stream, is asked for token streams: time to first token (TTFT),
+inter-token latency (ITL), tokens a second.
+
 Exit status: 0 every answer was right, 1 errors or wrong answers, 2 misuse, 12 the server or the
 machine lacks something, or the numbers contradict each other and are not to be believed, 13 the
 load could not be generated on time.
 """
+#: Seconds for one request where nothing is said.
+_TIMEOUT = 10.0
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -65,8 +71,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--tls-ca", type=_FILE)
 @click.option("--tls-cert", type=_FILE)
 @click.option("--tls-key", type=_FILE)
-@click.option("--timeout", type=click.FloatRange(min=0.001), default=10.0, show_default=True,
-              help="Seconds for one request.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=0.001),
+              help="Seconds for one request.  [default: 10; of a whole stream 60]")  # fmt: skip
 @click.option("--check-every", type=click.IntRange(min=1), default=10, show_default=True,
               help="The contents of every so many answers are compared; lengths always.")  # fmt: skip
 @click.option("--processes", type=click.IntRange(min=1, max=256),
@@ -76,6 +82,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--engine", type=click.Choice(["pytest-triton", "perf_analyzer"]),
               default="pytest-triton", show_default=True,
               help="perf_analyzer has to be on PATH; it does not read the answers.")  # fmt: skip
+@load_streams.options
 @shared.seed("inputs and their order")
 @click.option("--json", "json_file", type=shared.NewFile(), metavar="FILE",
               help="Every level as a record.")  # fmt: skip
@@ -93,17 +100,26 @@ def command(model: str, json_file: Path | None, **options: Any) -> None:
 
     trace, levels = _levels(options)
     target = _target(model, options)
+    try:
+        streams = load_streams.wanted_streams(target, options)
+    except ProbeError as error:
+        raise _gone(target, error) from None
+    timeout = options["timeout"] or (load_streams.TIMEOUT if streams else _TIMEOUT)
     wanted = Wanted(
         options["protocol"], options["duration"], options["warmup"], options["batch"],
-        options["arrivals"], trace, options["check_every"], options["timeout"],
+        options["arrivals"], trace, options["check_every"], timeout,
         options["processes"], options["connections"],
     )  # fmt: skip
     closed = levels[0].concurrency is not None
     if options["engine"] == "perf_analyzer":
         _analyze(target, wanted, levels, json_file)
         return
-    made: list[Measured] = []
     progress = _Progress()
+    if streams:
+        told = (progress.say, progress.clear)
+        load_streams.run(target, wanted, levels, options, json_file, told)
+        return
+    made: list[Measured] = []
 
     def each(found: Measured) -> None:
         progress.clear()
@@ -115,8 +131,7 @@ def command(model: str, json_file: Path | None, **options: Any) -> None:
     try:
         sweep(target, wanted, levels, progress.say, each)
     except ProbeError as error:
-        raise ToolError(f"{model} at {target.http_url}: {error}", "is a Triton there, and ready?"
-                        ) from None  # fmt: skip
+        raise _gone(target, error) from None
     finally:
         progress.clear()
         records = [record(found, model) for found in made]
@@ -153,13 +168,17 @@ def _analyze(target: Target, wanted: Wanted, levels: list[Level], json_file: Pat
     try:
         analyze(target, wanted, levels, progress.say, each)
     except ProbeError as error:
-        raise ToolError(f"{target.model} at {target.http_url}: {error}",
-                        "is a Triton there, and ready?") from None  # fmt: skip
+        raise _gone(target, error) from None
     finally:
         progress.clear()
         if made:
             click.echo("measured by perf_analyzer, which times answers and does not read them")
             shared.write(json_file, lambda: to_json([found.record for found in made]))
+
+
+def _gone(target: Target, error: Exception) -> ToolError:
+    return ToolError(f"{target.model} at {target.http_url}: {error}",
+                     "is a Triton there, and ready?")  # fmt: skip
 
 
 class _Progress:

@@ -21,7 +21,7 @@ import urllib3
 from pytest_triton.errors import ToolError
 from pytest_triton.load.collect import Setting, collected
 from pytest_triton.load.cpu import CpuMeter, CpuSample
-from pytest_triton.load.plan import Arrivals, Plan, planned
+from pytest_triton.load.plan import Arrivals, Plan, planned, with_warmup
 from pytest_triton.load.process import Progress, Workers
 from pytest_triton.load.requests import PreparedRequest
 from pytest_triton.load.result import LoadResult
@@ -141,7 +141,7 @@ def open_loop(
         plan = planned(arrivals, rate, warmup_s + duration_s, seed=seed)
         window = duration_s
     else:
-        plan, window = _with_warmup(trace, warmup_s, duration_s)
+        plan, window = with_warmup(trace, warmup_s, duration_s)
     # whole microseconds: here and in the workers the same requests lie in the window
     times = np.round(plan.times, 6)
     warmup_s = round(warmup_s, 6)
@@ -165,18 +165,6 @@ def open_loop(
     return _run(
         wire, jobs, parts, setting, warmup_s, window, tuple(server_pids), counters, progress
     )
-
-
-def _with_warmup(trace: Plan, warmup_s: float, duration_s: float | None) -> tuple[Plan, float]:
-    times = trace.times if duration_s is None else trace.times[trace.times < duration_s]
-    # the last request is inside the window
-    window = duration_s if duration_s is not None else float(times[-1]) + 1e-3
-    before = (
-        np.arange(0, warmup_s - 1e-3, 1 / trace.rate)
-        if math.isfinite(trace.rate) and warmup_s
-        else _NONE
-    )
-    return Plan(np.concatenate([before, times + warmup_s]), trace.rate, "trace"), window
 
 
 def here(host: str) -> bool:

@@ -198,6 +198,47 @@ class Metronome:
             self._run.loop.call_at(self._due, self._beat)
 
 
+async def play(
+    run: Run, feed: AtOnce | Paced, start: float, tell: Callable[[dict[str, float]], None],
+    metronome: Metronome | None = None,
+) -> None:  # fmt: skip
+    """A run from ``start`` (monotonic) on: its warm-up, its window, and what is under way then.
+
+    Connections are there. ``tell`` hears four times a second how far it is.
+    """
+    job = run.job
+    opened = start + job["warmup_s"]
+    if isinstance(feed, Paced):
+        # what belongs to the window is known from its plan, before the window opens
+        run.opened = opened
+    await asyncio.sleep(max(0.0, start - time.monotonic()))
+    run.sweep()
+    if metronome is not None:
+        metronome.begin()
+    for connection in run.connections:
+        connection.send()
+    if isinstance(feed, Paced):
+        feed.begin()
+    await asyncio.sleep(max(0.0, opened - time.monotonic()))
+    run.open_window(opened if run.open_loop else max(opened, time.monotonic()))
+    limit = run.opened + (job["duration_s"] or job["max_s"])
+    while run.measuring:
+        left = limit - time.monotonic()
+        if left <= 0:
+            run.close_window(limit if run.open_loop else time.monotonic())
+            break
+        try:
+            await asyncio.wait_for(run.finished.wait(), min(left, 0.25))
+        except asyncio.TimeoutError:
+            tell({"s": time.monotonic() - run.opened, "n": run.in_window,
+                  "errors": run.errors.total()})  # fmt: skip
+    while not run.finished.is_set():
+        try:
+            await asyncio.wait_for(run.finished.wait(), 0.25)
+        except asyncio.TimeoutError:
+            run.settle()
+
+
 def run(main: Any, *, precise: bool) -> Any:
     """``asyncio.run``, with precise timers where something is planned: they cost a system call
     each time (its loop_factory is of Python 3.12)."""
@@ -206,4 +247,9 @@ def run(main: Any, *, precise: bool) -> Any:
     try:
         return loop.run_until_complete(main)
     finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()

@@ -77,6 +77,20 @@ def trace(times: Sequence[float], *, what: str = "the trace") -> Plan:
     return Plan(times_s, rate, "trace")
 
 
+def with_warmup(trace: Plan, warmup_s: float, duration_s: float | None) -> tuple[Plan, float]:
+    """A trace (its first ``duration_s``, or all) behind a warm-up of the same mean rate, and the
+    seconds of its window."""
+    times = trace.times if duration_s is None else trace.times[trace.times < duration_s]
+    # the last request is inside the window
+    window = duration_s if duration_s is not None else float(times[-1]) + 1e-3
+    before = (
+        np.arange(0, warmup_s - 1e-3, 1 / trace.rate)
+        if math.isfinite(trace.rate) and warmup_s
+        else np.empty(0, np.float64)
+    )
+    return Plan(np.concatenate([before, times + warmup_s]), trace.rate, "trace"), window
+
+
 def read_trace(path: Path) -> Plan:
     """A trace file: a time in seconds on each line (more columns and a header are left out).
 

@@ -43,6 +43,9 @@ class Record:
     server: Mapping[str, Any] = field(default_factory=dict)
     #: What else an engine tells: foreign_cpu, planned and sent, notes …
     more: Mapping[str, Any] = field(default_factory=dict)
+    #: Of token streams: ttft_ms and itl_ms (mean, p50, p95, p99), tokens, tokens_per_s,
+    #: tokens_per_s_per_user. Empty: answers were whole.
+    stream: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def load(self) -> str:
@@ -69,6 +72,7 @@ class Record:
             "throughput_rps": self.throughput_rps,
             "latency_us": {name: self.latency_us.get(name) for name in LATENCIES},
             "server": dict(self.server),
+            **({"stream": dict(self.stream)} if self.stream else {}),
             **self.more,
         }
         found: dict[str, Any] = _finite(document)
@@ -93,8 +97,11 @@ def from_json(text: str) -> list[Record]:
 
 _OWN = frozenset({
     "concurrency", "request_rate", "model", "protocol", "engine", "requests", "errors",
-    "duration_s", "throughput_rps", "latency_us", "server",
+    "duration_s", "throughput_rps", "latency_us", "server", "stream",
 })  # fmt: skip
+#: Of ``stream``: times, each with these names, and numbers.
+SPREADS, SPREAD = ("ttft_ms", "itl_ms"), ("mean", "p50", "p95", "p99")
+NUMBERS = ("tokens", "tokens_per_s", "tokens_per_s_per_user")
 
 
 def _record(at: int, entry: Any) -> Record:
@@ -119,6 +126,17 @@ def _record(at: int, entry: Any) -> Record:
             f"record {at} has to have one of concurrency and request_rate",
             "give what --json wrote",
         )
+    stream = entry.get("stream", {})
+    if not isinstance(stream, dict):
+        raise ToolError(f"record {at}: stream is no object", "give what --json wrote")
+    for part in SPREADS if stream else ():
+        times = stream.get(part)
+        if not isinstance(times, dict):
+            raise ToolError(f"record {at}: stream.{part} is missing", "give what --json wrote")
+        for name in SPREAD:
+            number(f"stream.{part}.{name}", times.get(name), optional=True)
+    for name in NUMBERS if stream else ():
+        number(f"stream.{name}", stream.get(name), optional=True)
     return Record(
         protocol=str(entry.get("protocol", "")),
         requests=int(number("requests", entry.get("requests"))),
@@ -138,6 +156,7 @@ def _record(at: int, entry: Any) -> Record:
         model=str(entry.get("model", "")),
         engine=str(entry.get("engine", "")),
         server=server if isinstance(server, dict) else {},
+        stream=stream,
         more={name: value for name, value in entry.items() if name not in _OWN},
     )
 

@@ -86,15 +86,15 @@ class Run:
 
     def record(
         self, index: int, planned: float, sent: float, now: float, body: bytes, head: int
-    ) -> None:
-        """A good answer; ``head`` is the length of its JSON part.
+    ) -> bool:
+        """A good answer, and whether it counts; ``head`` is the length of its JSON part.
 
         What is in flight when the window closes counts too, or a stall would go unseen;
         only throughput is of the window alone.
         """
         self.good += 1
         if not self._counts(planned):
-            return
+            return False
         self.latency.append((now - planned) * 1e6)
         self.ended.append(now - self.opened)
         if self.open_loop:
@@ -105,17 +105,20 @@ class Run:
         if self.answered % self.check_every == 0:
             self._sample(index, body, head)
         self._count_down(now)
+        return True
 
-    def fail(self, text: str, planned: float | None = None) -> None:
-        """A request that got no good answer."""
+    def fail(self, text: str, planned: float | None = None) -> bool:
+        """A request that got no good answer, and whether it counts."""
         self.bad += 1
         now = time.monotonic()
-        if self._counts(now if planned is None else planned):
+        counts = self._counts(now if planned is None else planned)
+        if counts:
             if text not in self.errors and len(self.errors) >= _MAX_TEXTS:
                 text = f"{text.split(' ', 1)[0]} (further texts)"
             self.errors[text] += 1
             self.failed.append(now - self.opened)
             self._count_down(now)
+        return counts
 
     def _counts(self, planned: float) -> bool:
         if self.open_loop:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pytest_triton.load.stats import percentile
 
+#: An id; or what a response says, as text or as numbers.
+Token: TypeAlias = "int | str | tuple[float, ...]"
 StreamProtocol = Literal["grpc", "http"]
 #: gRPC streams, or server-sent events of generate_stream.
 PROTOCOLS: tuple[StreamProtocol, ...] = ("grpc", "http")
@@ -23,15 +25,18 @@ PROTOCOLS: tuple[StreamProtocol, ...] = ("grpc", "http")
 class TimedStream:
     """One request: monotonic seconds of its start and of each token.
 
-    ``prompt``: the number of its prompt; ``asked``: tokens that were asked for.
+    ``prompt``: the number of its prompt; ``asked``: tokens that were asked for; ``tokens``: each
+    a :data:`Token`, of which one response may hold several.
     """
 
     prompt: int
     started: float
     asked: int = 0
-    tokens: list[int] = field(default_factory=list)
+    tokens: list[Any] = field(default_factory=list)
     stamps: list[float] = field(default_factory=list)
     error: str = ""
+    #: Whether the error is what the server answered.
+    refused: bool = False
 
     @property
     def ttft_s(self) -> float:
@@ -85,7 +90,8 @@ class TokenRun:
 def summary(protocol: StreamProtocol, concurrency: int, streams: Sequence[TimedStream]) -> TokenRun:
     """The numbers of a run. Streams with an error count among the errors only."""
     good = [stream for stream in streams if not stream.error and stream.stamps]
-    errors = [stream.error or "no token came" for stream in streams if stream not in good]
+    failed = (stream for stream in streams if stream.error or not stream.stamps)
+    errors = [stream.error or "no token came" for stream in failed]
     tokens = sum(len(stream.tokens) for stream in good)
     first = min((stream.started for stream in good), default=math.nan)
     last = max((stream.stamps[-1] for stream in good), default=math.nan)

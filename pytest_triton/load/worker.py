@@ -64,37 +64,10 @@ async def _measure(job: dict[str, Any], requests: list[bytes], times: array[floa
     feed = pacing.Paced(run, start, times, make) if run.open_loop else pacing.AtOnce(run)
     run.feed = feed
     spent = time.process_time()
-    opened = start + job["warmup_s"]
-    if isinstance(feed, pacing.Paced):
-        # what belongs to the window is known from its plan, before the window opens
-        run.opened = opened
-    await asyncio.sleep(max(0.0, start - time.monotonic()))
-    run.sweep()
     metronome = pacing.Metronome(run)
-    metronome.begin()
-    for connection in run.connections:
-        connection.send()
-    if isinstance(feed, pacing.Paced):
-        feed.begin()
-    await asyncio.sleep(max(0.0, opened - time.monotonic()))
-    run.open_window(opened if run.open_loop else max(opened, time.monotonic()))
-    limit = run.opened + (job["duration_s"] or job["max_s"])
-    while run.measuring:
-        left = limit - time.monotonic()
-        if left <= 0:
-            run.close_window(limit if run.open_loop else time.monotonic())
-            break
-        try:
-            await asyncio.wait_for(run.finished.wait(), min(left, 0.25))
-        except asyncio.TimeoutError:
-            told_s = {"s": time.monotonic() - run.opened, "n": run.in_window,
-                      "errors": run.errors.total()}  # fmt: skip
-            _emit(b"P", json.dumps(told_s).encode())
-    while not run.finished.is_set():
-        try:
-            await asyncio.wait_for(run.finished.wait(), 0.25)
-        except asyncio.TimeoutError:
-            run.settle()
+    await pacing.play(
+        run, feed, start, lambda done: _emit(b"P", json.dumps(done).encode()), metronome
+    )
     slept = feed.slept if isinstance(feed, pacing.Paced) else array("d")
     beats = {"beat": metronome.at, "beat_late": metronome.late}
     _emit(

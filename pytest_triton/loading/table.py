@@ -31,7 +31,7 @@ def analyzed_row(record: Record) -> str:
     """A level that another engine measured."""
     latency = record.latency_us
     cells = [f"{record.more['inferences_per_s']:,.0f}".replace(",", " ")]
-    cells += [_ms(latency[f"p{q}"] / 1e3) for q in (50, 90, 95, 99)]
+    cells += [ms(latency[f"p{q}"] / 1e3) for q in (50, 90, 95, 99)]
     queue = record.server["queue_us"] / latency["mean"]
     compute = sum(
         record.server[f"compute_{part}_us"] for part in ("input", "infer", "output")
@@ -46,7 +46,7 @@ def row(measured: Measured) -> str:
     result = measured.result
     mean_us = float(result.latency_us.mean()) if len(result.latency_us) else math.nan
     cells = [f"{result.inferences:,.0f}".replace(",", " ")]
-    cells += [_ms(result.percentile_ms(q)) for q in (50, 90, 95, 99)]
+    cells += [ms(result.percentile_ms(q)) for q in (50, 90, 95, 99)]
     served = result.served
     if served is None or not served.success or math.isnan(mean_us):
         cells += ["–", "–", "–", "–"]
@@ -72,7 +72,8 @@ def _width(name: str) -> int:
     return max(len(name), 7) + 2
 
 
-def _ms(value: float) -> str:
+def ms(value: float) -> str:
+    """Milliseconds in a cell."""
     if math.isnan(value):
         return "–"
     return (

@@ -56,12 +56,12 @@ class Target:
             raise ToolError(f"{self.model}: {error}", self._ready()) from None
         if "sequence_batching" in found:
             raise Misused(f"{self.model} takes sequences", "load sends single requests")
-        if found.get("model_transaction_policy", {}).get("decoupled"):
-            raise Misused(
-                f"{self.model} is decoupled: it streams its answers",
-                "measure token streams with  pytest-triton llama",
-            )
         return found
+
+    @property
+    def decoupled(self) -> bool:
+        """Whether it answers a request with a stream."""
+        return bool(self.config.get("model_transaction_policy", {}).get("decoupled"))
 
     def _ready(self) -> str:
         try:
@@ -82,7 +82,13 @@ class Target:
         return reading(self.http.statistics(self.model), self.model)
 
     def cases(self, batch: int) -> list[InputCase]:
-        """Distinct requests of ``batch`` rows. Raises Misused where the model takes fewer."""
+        """Distinct requests of ``batch`` rows. Raises Misused where the model takes fewer, and
+        for one that streams its answers."""
+        if self.decoupled:
+            raise Misused(
+                f"{self.model} is decoupled: it streams its answers",
+                "measure its streams:  pytest-triton load MODEL --stream",
+            )
         most = int(self.config.get("max_batch_size", 0))
         if batch > max(most, 1):
             raise Misused(

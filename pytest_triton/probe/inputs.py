@@ -38,11 +38,14 @@ class InputSource:
     """Chooses inputs. ``repository`` is where side-cars and warm-up files lie, if anywhere."""
 
     def __init__(
-        self, *, repository: Path | None = None, inputs_file: Path | None = None, seed: int = 0
-    ) -> None:
+        self, *, repository: Path | None = None, inputs_file: Path | None = None, seed: int = 0,
+        rules: Mapping[str, Rule] | None = None,
+    ) -> None:  # fmt: skip
+        """``rules``: what is known about tensors that nothing but metadata describes."""
         self._repository = repository
         self._file = inputs_file
         self._seed = seed
+        self._rules = dict(rules or {})
 
     def cases(
         self,
@@ -72,7 +75,7 @@ class InputSource:
                 model, inputs, config, batches=batches, seed=self._seed, directory=directory
             )
         if not found:
-            found = self._generated(model, inputs, {}, "generated", batches, batch)
+            found = self._generated(model, inputs, self._rules, "generated", batches, batch)
         return found if batch is None or not batches else [rebatch(case, batch) for case in found]
 
     def distinct(
@@ -121,7 +124,7 @@ class InputSource:
         inputs = [
             spec for spec in tensor_specs(metadata.get("inputs", [])) if spec.name in first.inputs
         ]
-        rules: dict[str, Rule] = {}
+        rules = self._rules if first.provenance == "generated" else {}
         if first.provenance == "sidecar":
             record = self._record(model, [version] if version else metadata.get("versions", []))
             rules = _ranges(record[1]) if record else {}
