@@ -10,6 +10,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,9 @@ from pytest_triton.probe.types import MalformedAnswer
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 #: Bytes of one event, of a head and of a message, at most.
 _LIMIT = 16 << 20
+
+#: Seconds for what comes behind a response that is wrong.
+_END_S = 2.0
 
 Sent = Callable[[], None]
 
@@ -123,13 +127,16 @@ class GrpcLink:
         sent()
         call = self._stub(asked(), metadata=self._metadata)
         try:
-            async for raw in call:
-                if final:
-                    raise StreamFailed("a response came behind the final one")
-                tokens, final = self._read(raw)
-                yield tokens
-            # To the server's end of the stream: one that is cancelled at its last response may
-            # keep Triton from unloading the model.
+            try:
+                async for raw in call:
+                    if final:
+                        raise StreamFailed("a response came behind the final one")
+                    tokens, final = self._read(raw)
+                    yield tokens
+            except (StreamFailed, MalformedAnswer):
+                with suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(_to_the_end(call), _END_S)
+                raise
             if not final:
                 raise StreamFailed("the stream ended without a final response")
             self.usable = True
@@ -250,6 +257,16 @@ class HttpLink:
         self._whole = False
         if self._writer is not None:
             self._writer.close()
+
+
+async def _to_the_end(call: Any) -> None:
+    # A stream that is cancelled at its last response may keep Triton from unloading the model,
+    # and one that is cancelled at an error ended Triton 2.51 with a segmentation fault.
+    import grpc
+
+    with suppress(grpc.aio.AioRpcError):
+        async for _ in call:
+            pass
 
 
 def _named(said: str, model: str) -> None:

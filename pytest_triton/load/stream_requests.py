@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from pytest_triton.load.tokens import StreamProtocol, Token
 from pytest_triton.probe.codec import as_tensor, to_json_data
-from pytest_triton.probe.types import InferResult, Inputs, MalformedAnswer
+from pytest_triton.probe.types import InferResult, Inputs, MalformedAnswer, TensorSpec
 
 INTEGERS = frozenset(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
 
@@ -63,6 +63,21 @@ class TokenOutput:
         return [tuple(values)] if values else []
 
 
+def shape_flaw(specs: Sequence[TensorSpec], inputs: Inputs) -> str:
+    """Why generate_stream cannot carry inputs; "": it can.
+
+    It takes values without a shape, and gives all of them to the last variable dimension.
+    """
+    for spec in specs:
+        if spec.name not in inputs:
+            continue
+        shape = as_tensor(inputs[spec.name]).array.shape
+        variable = [size for dim, size in zip(spec.shape, shape, strict=True) if dim < 0]
+        if any(size != 1 for size in variable[:-1]):
+            return f"JSON has no place for the shape {list(shape)} of {spec.name}"
+    return ""
+
+
 def stream_body(
     protocol: StreamProtocol, model: str, inputs: Inputs, *, version: str = "",
     outputs: Iterable[str] | None = None, parameters: Mapping[str, Any] | None = None,
@@ -74,7 +89,10 @@ def stream_body(
     if protocol == "http":
         flat: dict[str, Any] = dict(parameters or {})
         for name, value in inputs.items():
-            data = to_json_data(as_tensor(value))
+            tensor = as_tensor(value)
+            if tensor.datatype in ("FP16", "BF16"):
+                raise TypeError(f"JSON cannot carry {name} of type {tensor.datatype}")
+            data = to_json_data(tensor)
             flat[name] = data[0] if len(data) == 1 else data
         return json.dumps(flat).encode()
     from pytest_triton.probe.protobuf import infer_request

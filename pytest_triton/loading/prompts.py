@@ -17,7 +17,7 @@ from pytest_triton.probe.inputs import InputCase, InputSource, tensor_specs
 from pytest_triton.probe.types import TensorSpec
 
 #: Different requests of a run, and what a prompt and an answer have where nothing is said.
-DISTINCT, PROMPT_TOKENS, MAX_TOKENS = 64, 32, 32
+DISTINCT, PROMPT_TOKENS, MAX_TOKENS = 32, 32, 32
 #: The input that says how long an answer may be.
 COUNT = "max_tokens"
 #: Inputs that are left out or true where nothing else is known: a stream that ends by itself

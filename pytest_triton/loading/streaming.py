@@ -18,7 +18,7 @@ from pytest_triton.load.records import Record
 from pytest_triton.load.serverside import Served
 from pytest_triton.load.stream_links import Place
 from pytest_triton.load.stream_load import StreamJob, StreamLoad, stream_load
-from pytest_triton.load.stream_requests import INTEGERS, TokenOutput, stream_body
+from pytest_triton.load.stream_requests import INTEGERS, TokenOutput, shape_flaw, stream_body
 from pytest_triton.load.streams import take, told
 from pytest_triton.load.tokens import TimedStream, Token, TokenRun, summary
 from pytest_triton.loading.levels import Level
@@ -29,8 +29,8 @@ from pytest_triton.probe.inputs import tensor_specs
 
 #: Outputs that are tokens where a model has several.
 OUTPUTS = ("token_ids", "text_output")
-#: Requests that are asked twice alone, and seconds after which no more are asked alone.
-TWICE, ALONE_S = 2, 10.0
+#: Requests that are asked alone, those that are so twice, and seconds after which no more are.
+ALONE, TWICE, ALONE_S = 32, 2, 5.0
 #: Seconds for the first connection.
 CONNECT_S = 10.0
 
@@ -83,6 +83,10 @@ def prepare(
                   target.headers, target.tls)  # fmt: skip
     metadata = target.http.model_metadata(target.model, target.version)
     requests = asked(target.model, metadata, target.config, prompts)
+    specs = tensor_specs(metadata.get("inputs", []))
+    flaws = (shape_flaw(specs, case.inputs) for case in requests.cases)
+    if wanted.protocol == "http" and (flaw := next(filter(None, flaws), "")):
+        raise Misused(f"{target.model}: {flaw}", "use --protocol grpc")
     try:
         bodies = [
             stream_body(wanted.protocol, target.model, case.inputs, version=target.version,
@@ -116,7 +120,7 @@ async def _alone(ready: Ready, wanted: Wanted, say: Callable[[str], None] | None
     if not integers:
         uncompared = f"{ready.place.output.name} holds {ready.place.output.datatype}"
     refused = 0
-    for at in range(len(ready.bodies)):
+    for at in range(min(ALONE, len(ready.bodies))):
         if say:
             say(f"asking alone, request {at + 1}")
         stream = await once(at)

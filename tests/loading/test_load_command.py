@@ -103,6 +103,11 @@ def test_a_trace_is_played(served: Deployment, tmp_path: Path) -> None:
         (["--version", "77"], 12, "is not ready"),
         (["--url", "ftp://x"], 12, "not the address of an HTTP endpoint"),
         (["--protocol", "grpc"], 2, "no gRPC endpoint is known"),
+        (["--max-tokens", "5"], 2, "--max-tokens is of token streams"),
+        (["--stream", "--batch", "2"], 2, "a stream has one row"),
+        (["--stream", "--processes", "2"], 2, "measured by one process"),
+        (["--stream", "--engine", "perf_analyzer"], 2, "is not asked for streams"),
+        (["--stream", "--token-output", "x"], 2, "outputs are OUTPUT__0"),
     ],
 )
 def test_what_cannot_be_driven_is_refused(
@@ -118,13 +123,31 @@ def test_what_cannot_be_driven_is_refused(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("model", "told"), [("nope", "ready are generator, mlp"), ("generator", "is decoupled")]
-)
-def test_models_that_cannot_be_driven(served: Deployment, model: str, told: str) -> None:
-    done = CliRunner().invoke(cli, ["load", model, "--url", served.http_url])
+def test_a_model_that_is_not_there(served: Deployment) -> None:
+    done = CliRunner().invoke(cli, ["load", "nope", "--url", served.http_url])
     assert done.exit_code
-    assert told in str(done.exception)
+    assert "ready are generator, mlp" in str(done.exception)
+
+
+def test_a_decoupled_model_is_measured_as_a_stream(served: Deployment, tmp_path: Path) -> None:
+    """The reference generator speaks text; an answer of mlp is a stream of one response."""
+    file = tmp_path / "load.json"
+    common = ["--url", served.http_url, "--duration", "0.5", "--json", str(file)]
+    done = CliRunner().invoke(cli, ["load", "generator", "--max-tokens", "5", *common])
+    assert done.exit_code == 0, done.output
+    assert "generator is decoupled: its token streams are measured" in done.output
+    (record,) = from_json(file.read_text())
+    assert record.stream["token_output"] == "text_output"
+    assert record.stream["tokens"] >= 5
+    assert record.more["checked"] > 0
+    done = CliRunner().invoke(
+        cli, ["load", "mlp", "--stream", "--protocol", "grpc", "--grpc-url", str(served.grpc_url),
+              *common],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "contents are not compared: OUTPUT__0 holds FP32" in done.output
+    (record,) = from_json(file.read_text())
+    assert record.stream["itl_ms"]["p50"] is None  # one response has nothing between
 
 
 def test_nobody_is_there() -> None:

@@ -1,13 +1,23 @@
-"""Decoupled models whose times are known, and what is wrong with some of them."""
+"""Decoupled models whose times are known, what is wrong with some of them, and how they are
+loaded."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+from click.testing import CliRunner, Result
+
+from pytest_triton.cli import cli
+from pytest_triton.deployment import Deployment
 from pytest_triton.own_models import write_python_model
 
 #: Milliseconds to the first token, and between two tokens.
 FIRST_MS, EACH_MS = 50, 10
+#: Of the prompts of a file, and tokens of each stream.
+PROMPTS, TOKENS = 4, 6
 CONFIG = """
 backend: "python"
 max_batch_size: 0
@@ -90,11 +100,41 @@ FAULTS = {
 }  # fmt: skip
 
 
-def write_models(repository: Path) -> None:
-    """Every one of them."""
-    for name, (before, after) in FAULTS.items():
+def write_models(repository: Path, names: Iterable[str] = tuple(FAULTS)) -> None:
+    """Every one of them, or some."""
+    for name in names:
+        before, after = FAULTS[name]
         assert before in SOURCE, f"fault {name} spoils nothing"
         source = SOURCE.replace(before, after) if before else SOURCE
         source = source.replace("FIRST_MS", str(FIRST_MS)).replace("EACH_MS", str(EACH_MS))
         compile(source, name, "exec")
         write_python_model(repository / name, source, CONFIG)
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """The server, and where its models are."""
+
+    deployment: Deployment
+    repository: Path
+
+    def arguments(self, model: str, *more: str) -> list[str]:
+        """Of pytest-triton; ``more`` comes last. A few prompts of a file: asked alone soon."""
+        there, inputs = self.deployment, self.repository.parent / "inputs.json"
+        rows = [{"input_ids": [at + 3, 7, 9], "max_tokens": [TOKENS]} for at in range(PROMPTS)]
+        inputs.write_text(json.dumps({"data": rows}))
+        return [
+            "load", model, "--url", there.http_url, "--grpc-url", str(there.grpc_url),
+            "--warmup", "0.2", "--duration", "1",
+            *(() if "--prompt-tokens" in more or "--inputs" in more else ("--inputs", str(inputs))),
+            *more,
+        ]  # fmt: skip
+
+    def load(self, model: str, *more: str) -> Result:
+        """Of the whole command."""
+        return CliRunner().invoke(cli, self.arguments(model, *more))
+
+    def stamps(self, model: str) -> list[tuple[float, list[float]]]:
+        """What the model says: when each request came, and when each token went."""
+        lines = (self.repository / model / "stamps.jsonl").read_text().splitlines()
+        return [(began, sent) for began, sent in map(json.loads, lines)]
