@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 TIMEOUT = 60.0
 #: Options of streams alone.
 _OWN = {"max_tokens": "--max-tokens", "prompt_tokens": "--prompt-tokens",
-        "token_output": "--token-output"}  # fmt: skip
+        "token_output": "--token-output", "skip_contents": "--skip-contents"}  # fmt: skip
 
 options = shared.together(
     click.option("--stream", is_flag=True,
@@ -34,12 +35,15 @@ options = shared.together(
     click.option("--token-output", metavar="NAME",
                  help="Of a stream: the output that is read (default: the only one, token_ids or "
                  "text_output)."),
+    click.option("--skip-contents", is_flag=True,
+                 help="Of streams: do not compare them with what was said alone; in half precision "
+                 "a model may say another token beside others."),
 )  # fmt: skip
 
 
 def wanted_streams(target: Target, given: dict[str, Any]) -> bool:
     """Whether streams are to be measured. Raises Misused for options that do not fit."""
-    own = [flag for name, flag in _OWN.items() if given[name] is not None]
+    own = [flag for name, flag in _OWN.items() if given[name] not in (None, False)]
     analyzer = given["engine"] == "perf_analyzer"
     if analyzer and (given["stream"] or own):
         raise Misused("perf_analyzer is not asked for streams here",
@@ -84,6 +88,8 @@ def run(
     ready = None
     try:
         ready = prepare(target, wanted, prompts, given["token_output"], say)
+        if given["skip_contents"]:
+            ready = replace(ready, uncompared="--skip-contents")
         sweep(target, wanted, ready, levels, say, each)
     except (ProbeError, OSError) as error:
         raise ToolError(f"{target.model} at {target.http_url}: {error}",

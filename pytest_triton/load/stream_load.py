@@ -272,7 +272,7 @@ def _collected(
     tokens = sum(
         run.opened <= stamp <= run.closed for stream in made.whole for stamp in stream.stamps
     )
-    return StreamLoad(_judged(result, good), made.counted, tokens)
+    return StreamLoad(judged(result, good), made.counted, tokens)
 
 
 def _planned(job: StreamJob) -> int:
@@ -282,7 +282,7 @@ def _planned(job: StreamJob) -> int:
     return int(np.count_nonzero((times >= since) & (times < round(since + job.duration_s, 6))))
 
 
-def _judged(result: LoadResult, good: Sequence[TimedStream]) -> LoadResult:
+def judged(result: LoadResult, good: Sequence[TimedStream]) -> LoadResult:
     """Doubts are about whole streams; latencies are to the last token, as the field has them."""
     found = list(doubts(result))
     if result.concurrency and result.client_busy > SATURATED:

@@ -36,11 +36,19 @@ def response(
 
 
 @contextmanager
-def grpc_stub(answers: Sequence[bytes], code: grpc.StatusCode | None = None) -> Iterator[str]:
-    """Answers every stream with these messages, then ends it: OK, or with a status."""
+def grpc_stub(
+    answers: Sequence[bytes], code: grpc.StatusCode | None = None,
+    seen: list[dict[str, Any]] | None = None,
+) -> Iterator[str]:  # fmt: skip
+    """Answers every stream with these messages, then ends it: OK, or with a status.
+
+    ``seen`` gets the metadata of each.
+    """
 
     def stream(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         list(requests)
+        if seen is not None:
+            seen.append(dict(context.invocation_metadata()))
         yield from answers
         if code is not None:
             context.abort(code, "gone away")

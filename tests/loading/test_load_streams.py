@@ -80,6 +80,12 @@ def test_a_fault_under_load_is_no_success(
     assert record.errors + record.more["wrong"] > 0
 
 
+def test_contents_are_left_out_where_that_is_asked(streaming: Streaming) -> None:
+    done = streaming.load("wrong", "--concurrency", "3", "--skip-contents")
+    assert done.exit_code == 0, done.output
+    assert "contents are not compared: --skip-contents" in done.output
+
+
 def test_contents_of_a_model_that_samples_are_not_compared(
     streaming: Streaming, tmp_path: Path
 ) -> None:

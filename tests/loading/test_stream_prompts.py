@@ -10,7 +10,10 @@ import pytest
 
 from pytest_triton.errors import Misused, ToolError
 from pytest_triton.load.records import Record, from_json, to_json
+from pytest_triton.load.result import LoadResult
+from pytest_triton.load.stream_load import judged
 from pytest_triton.load.stream_requests import TokenOutput, shape_flaw, stream_body
+from pytest_triton.load.tokens import TimedStream
 from pytest_triton.loading.prompts import Prompts, asked
 from pytest_triton.loading.streaming import output_of
 from pytest_triton.probe.codec import as_tensor
@@ -140,6 +143,33 @@ def _target(outputs: list[str]) -> Any:
     told = [{"name": name, "datatype": "INT64", "shape": [1]} for name in outputs]
     http = SimpleNamespace(model_metadata=lambda model, version: {"outputs": told})
     return SimpleNamespace(model="m", version="", http=http)
+
+
+def _judged(**more: Any) -> LoadResult:
+    """100 streams of a second in a window of ten; the first token of each after 50 ms."""
+    ended = np.linspace(0.1, 10, 100)
+    good = [TimedStream(0, end - 1, 2, [1, 2], [end - 0.95, end - 0.1]) for end in ended]
+    made = LoadResult(
+        100, 0, 0, 0, 10.0, 10.0, np.full(100, 1e6), ended, 0.0, 10.0, **{"concurrency": 10, **more}
+    )
+    return judged(made, good)
+
+
+def test_a_client_without_time_is_not_believed() -> None:
+    assert _judged(client_busy=0.5).doubts == ()
+    assert "this client computed for 95% of the time" in _judged(client_busy=0.95).doubts[0]
+    # Whole streams are in flight, latencies are to the last token.
+    assert _judged().latency_us[0] == pytest.approx(9e5)
+    assert "20 were kept in flight" in _judged(concurrency=20).doubts[0]
+
+
+def test_to_be_on_time_is_measured_by_the_first_token() -> None:
+    """100 ms late are a tenth of a stream, and twice a TTFT."""
+    late = np.full(100, 1e5)
+    found = _judged(concurrency=0, request_rate=10.0, planned=100, slept_us=late)
+    assert "cannot generate 10 requests/s on time" in found.lateness
+    found = _judged(concurrency=0, request_rate=10.0, planned=100, slept_us=late / 10)
+    assert found.lateness == ""
 
 
 def test_records_with_and_without_a_stream() -> None:
