@@ -105,15 +105,18 @@ def test_a_model_that_refuses_everything_is_told(streaming: Streaming) -> None:
     assert "on purpose" in str(done.exception)
 
 
+@pytest.mark.parametrize("connections", ["1", "1000"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_open_loop_counts_from_the_planned_send(
-    streaming: Streaming, tmp_path: Path, protocol: str
+    streaming: Streaming, tmp_path: Path, protocol: str, connections: str
 ) -> None:
-    """One stream at a time, and twice as many as it can take: waiting shows in the TTFT."""
+    """One stream at a time, and twice as many as it can take: waiting shows in the TTFT, whether
+    it is at the server or for the client's only connection."""
     file = tmp_path / "load.json"
     done = streaming.load(
-        "single", "--request-rate", "20", "--protocol", protocol, "--json", str(file)
-    )
+        "single", "--request-rate", "20", "--protocol", protocol, "--json", str(file),
+        "--connections", connections,
+    )  # fmt: skip
     assert done.exit_code in {0, 13}, done.output
     (record,) = from_json(file.read_text())
     assert record.requests == record.more["planned"] == 20
