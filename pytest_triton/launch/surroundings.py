@@ -41,8 +41,11 @@ def tools() -> Iterator[Check]:
     """Programs that single jobs use."""
     yield _bwrap()
     for name, programs, what, remedy in (
-        ("Prometheus", ("prometheus", "promtool"), "alert rules judged by Prometheus itself",
-         "put prometheus and promtool on PATH"),
+        ("Prometheus", ("prometheus",), "what is handed in for Prometheus, at work",
+         "apt-get install prometheus"),
+        ("promtool", ("promtool",), "alert rules and their faults", "apt-get install prometheus"),
+        ("Alertmanager", ("prometheus-alertmanager", "alertmanager"), "an alert's way to its receiver",
+         "apt-get install prometheus-alertmanager"),
         ("Chromium", ("chromium", "chromium-browser", "google-chrome"), "pictures of dashboards",
          "install chromium"),
     ):  # fmt: skip
