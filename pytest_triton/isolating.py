@@ -40,9 +40,8 @@ LINE, DEADLINE = 10.0, 30.0
 FEWEST, PERMITTED = 2, 8
 #: Share of the largest value that a batch may change an answer by, at most.
 ROUNDING = 0.02
-#: What the load engine says of answers that are a gateway's doing: too many requests, and a
-#: whole answer in pieces, which it does not read.
-_LIMITED = ("429 ", "the answer is chunked")
+#: What the load engine says of answers that are a gateway's doing: too many requests.
+_LIMITED = ("429 ",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

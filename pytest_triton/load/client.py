@@ -9,6 +9,7 @@ import time
 from functools import lru_cache
 
 from pytest_triton.load.answer import error_text, length_fault
+from pytest_triton.load.chunked import BadChunks, Chunks
 from pytest_triton.load.running import Run
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
@@ -16,7 +17,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORE
 _JSON_LENGTH = re.compile(
     rb"\r\ninference-header-content-length:[ \t]*(\d+)[ \t]*(?=\r\n)", re.IGNORECASE
 )
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_ENCODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*(?=\r\n)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection:[ \t]*close[ \t]*(?=\r\n)", re.IGNORECASE)
 _MAX_HEAD = 65536
 #: Heads that are kept with what was read in them: a server says the same again and again.
@@ -46,6 +48,7 @@ class Connection(asyncio.Protocol):
         self.buffer = bytearray()
         self.need = -1  # bytes of head and body together, once the head is known
         self.head = 0
+        self.chunks: Chunks | None = None
         self.status = 0
         self.json_length = -1
         self.closes = False
@@ -86,6 +89,7 @@ class Connection(asyncio.Protocol):
         self.index = index
         self.busy = True
         self.need = -1
+        self.chunks = None
         self.sent = time.monotonic()
         self.planned = planned or self.sent
         self.transport.write(self.run.requests[index])
@@ -101,13 +105,17 @@ class Connection(asyncio.Protocol):
         buffer += data
         if self.need < 0 and not self._head():
             return
+        if self.chunks is not None and not self._whole(self.chunks):
+            return
         if len(buffer) < self.need:
             return
         if len(buffer) > self.need:
             extra = len(buffer) - self.need
-            self._drop(None, f"the answer is {extra} bytes longer than its Content-Length")
+            told = "Content-Length" if self.chunks is None else "last chunk"
+            self._drop(None, f"the answer is {extra} bytes longer than its {told}")
             return
-        body = bytes(memoryview(buffer)[self.head :])
+        chunks, self.chunks = self.chunks, None
+        body = bytes(memoryview(buffer)[self.head :] if chunks is None else chunks.body)
         buffer.clear()
         self.retry = 0.0
         fault = self._fault(body)
@@ -120,6 +128,16 @@ class Connection(asyncio.Protocol):
             transport, self.transport = self.transport, None
             transport.close()
         self.send()
+
+    def _whole(self, chunks: Chunks) -> bool:
+        """Whether all chunks have come; False, too, when they ended the connection."""
+        try:
+            whole = chunks.read(self.buffer)
+        except BadChunks as error:
+            self._drop(None, str(error))
+            return False
+        self.need = chunks.at
+        return whole
 
     def _head(self) -> bool:
         """Read the head; False while it is not whole, or when it ended the connection."""
@@ -136,25 +154,34 @@ class Connection(asyncio.Protocol):
         lengths = _LENGTH.findall(head)
         if status is None:
             self._drop(None, f"no HTTP answer: {head[:40]!r}")
-        elif _CHUNKED.search(head):
-            self._drop(None, "the answer is chunked: its length cannot be checked")
+        elif _ENCODED.search(head):
+            if lengths or len(_ENCODED.findall(head)) > 1 or not _CHUNKED.search(head):
+                self._drop(None, "the answer has a Transfer-Encoding that is not chunked alone")
+                return False
+            self._known(status, head, end + 4)
+            self.need = 0
+            self.chunks = Chunks(end + 4, self.run.max_bytes)
+            return True
         elif len(lengths) != 1:
             self._drop(None, f"the answer has {len(lengths)} Content-Length headers")
         elif len(lengths[0]) > 15 or int(lengths[0]) > self.run.max_bytes:
             self._drop(None, f"the answer announces more than {self.run.max_bytes} bytes")
         else:
-            self.status = int(status[1])
-            self.head = end + 4
+            self._known(status, head, end + 4)
             self.need = self.head + int(lengths[0])
-            found = _JSON_LENGTH.findall(head)
-            self.json_length = int(found[0]) if len(found) == 1 else (-1 if not found else -2)
-            self.closes = _CLOSE.search(head) is not None
             if len(self.run.heads) < _HEADS:
                 self.run.heads[head] = (
                     self.status, self.head, self.need, self.json_length, self.closes,
                 )  # fmt: skip
             return True
         return False
+
+    def _known(self, status: re.Match[bytes], head: bytes, end: int) -> None:
+        """Take what a head says beside the length."""
+        self.status, self.head = int(status[1]), end
+        found = _JSON_LENGTH.findall(head)
+        self.json_length = int(found[0]) if len(found) == 1 else (-1 if not found else -2)
+        self.closes = _CLOSE.search(head) is not None
 
     def _fault(self, body: bytes) -> str | None:
         """What is wrong with a whole answer. Lengths are checked on every one."""
@@ -187,7 +214,7 @@ class Connection(asyncio.Protocol):
         """Count an error, leave the connection and go on with a new one."""
         transport, self.transport = self.transport, None
         self.buffer.clear()
-        self.need = -1
+        self.need, self.chunks = -1, None
         if transport is not None:
             transport.abort()
         if self.busy:

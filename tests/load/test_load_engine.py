@@ -83,6 +83,9 @@ def test_one_wrong_answer_among_many() -> None:
     assert (run.checked, run.wrong) == (20, 1)
 
 
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
 @pytest.mark.parametrize(
     ("answer", "says_so"),
     [
@@ -102,7 +105,22 @@ def test_one_wrong_answer_among_many() -> None:
             says(HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}"), "2 Content-Length",
             id="two lengths",
         ),
-        pytest.param(says(HEAD + b"Transfer-Encoding: chunked\r\n\r\n"), "chunked", id="chunked"),
+        pytest.param(says(HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n"),
+                     "not chunked alone", id="encoded twice"),
+        pytest.param(says(HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}"),
+                     "not chunked alone", id="chunked with a length"),
+        pytest.param(says(CHUNKED + b"zz\r\n"), "a chunk of b'zz' bytes", id="no size"),
+        pytest.param(says(CHUNKED + b"-2\r\n{}\r\n0\r\n\r\n"), "a chunk of b'-2' bytes",
+                     id="negative chunk"),
+        pytest.param(says(CHUNKED + b"2\r\n{}!!0\r\n\r\n"), "longer than it says", id="long chunk"),
+        pytest.param(says(CHUNKED + b"ffffffffff\r\n"), "more than 1048576 bytes", id="1 TB chunk"),
+        pytest.param(says(CHUNKED + b"2\r\n{}\r\n0\r\n\r\n!!!"), "3 bytes longer than its last chunk",
+                     id="behind the last chunk"),
+        pytest.param(floods(CHUNKED + b"2"), "does not say how long", id="endless size"),
+        pytest.param(floods(CHUNKED + b"0\r\nX: "), "the trailers have no end",
+                     id="endless trailers"),
+        pytest.param(says(CHUNKED + b"2\r\n{}\r\n", then_close=True), "before the whole answer",
+                     id="no last chunk"),
         pytest.param(says(b"SSH-2.0\r\n\r\n"), "no HTTP answer", id="not HTTP"),
         pytest.param(says(http(b'{"error":"busy"}', 503)), "503 busy", id="error"),
         pytest.param(says(http(b"\xff\xfe", 500)), "500 ", id="error not UTF-8"),
@@ -135,6 +153,40 @@ def test_faults_are_counted_by_name(answer, says_so: str) -> None:
     assert [text for text in run.error_texts if says_so in text], run.error_texts
     with pytest.raises(AssertionError, match="requests failed"):
         run.require(error_rate=0)
+
+
+@pytest.mark.parametrize("sizes", [(1000,), (1, 7), (3,), (40, 1, 500)])
+@pytest.mark.parametrize("trailer", [b"", b"X-Took: 3 ms\r\n"])
+def test_answers_in_chunks_are_read_whole(sizes: tuple[int, ...], trailer: bytes) -> None:
+    """As gateways send them; contents are compared as ever."""
+    head, body = inference([1.0, 2.0]).split(b"\r\n\r\n", 1)
+    lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"content-length")]
+    whole = b"\r\n".join([*lines, b"Transfer-Encoding: chunked", b"", b""])
+    at, turn = 0, 0
+    while at < len(body):
+        part = body[at : at + sizes[turn % len(sizes)]]
+        whole += b"%X;x=y\r\n%s\r\n" % (len(part), part)
+        at, turn = at + len(part), turn + 1
+    whole += b"0\r\n" + trailer + b"\r\n"
+    with stub_server(says(whole)) as stub:
+        run = closed_loop(
+            stub.url, [prepared()], concurrency=2, count=30, warmup_s=0.0, check_every=1
+        )
+    assert (run.errors, run.wrong, run.checked) == (0, 0, run.requests), run.error_texts
+    assert run.requests >= 30
+
+
+def test_chunks_may_come_byte_by_byte() -> None:
+    from pytest_triton.load.chunked import Chunks
+
+    text = b"5\r\nhello\r\n11 ; a=b\r\n, what a fine day\r\n0\r\nT: x\r\n\r\n"
+    buffer = bytearray()
+    chunks = Chunks(0, 100)
+    for at in range(len(text)):
+        buffer += text[at : at + 1]
+        assert chunks.read(buffer) is (at == len(text) - 1)
+    assert bytes(chunks.body) == b"hello, what a fine day"
+    assert chunks.at == len(text)
 
 
 def test_a_server_that_dies_and_stays_away() -> None:
