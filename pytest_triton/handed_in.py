@@ -32,8 +32,19 @@ PROMETHEUS = ("prometheus.yml", "prometheus.yaml")
 ALERTMANAGER = ("alertmanager.yml", "alertmanager.yaml")
 RULES = ("*rule*.y*ml", "*alert*.y*ml", "rules/*.y*ml", "alerts/*.y*ml")
 DASHBOARDS = ("dashboard*.json", "*dashboard*.json", "dashboards/*.json", "grafana/*.json")
+#: Health checks: compose files, Kubernetes manifests, scripts.
+HEALTH_CHECKS = ("docker-compose*.y*ml", "compose*.y*ml", "deploy*.y*ml", "k8s/*.y*ml",
+                 "kubernetes/*.y*ml", "healthcheck.sh", "healthcheck.py")  # fmt: skip
 _KEYS = {
-    "files": {"benchmark", "load_test", "prometheus", "alertmanager", "rules", "dashboards"},
+    "files": {
+        "benchmark",
+        "load_test",
+        "prometheus",
+        "alertmanager",
+        "rules",
+        "dashboards",
+        "health_checks",
+    },
     "benchmark": {"model", "batch"},
     "load_test": {"model"},
 }
@@ -61,6 +72,7 @@ class HandedIn:
     alertmanager: Path | None = None
     rules: tuple[Path, ...] = ()
     dashboards: tuple[Path, ...] = ()
+    health_checks: tuple[Path, ...] = ()
 
 
 def handed_in(settings: Settings) -> HandedIn:
@@ -106,6 +118,7 @@ def look(directory: Path) -> HandedIn:
         _first(root, files, "alertmanager", ALERTMANAGER),
         _all(root, files, "rules", RULES, but=PROMETHEUS + ALERTMANAGER),
         _all(root, files, "dashboards", DASHBOARDS),
+        _all(root, files, "health_checks", HEALTH_CHECKS),
     )
 
 

@@ -22,6 +22,14 @@ class Unreadable(Exception):
 
 def read_yaml(path: Path) -> Any:
     """The document of a file; mappings have their line under :data:`LINE`. Raises Unreadable."""
+    documents = read_yaml_all(path)
+    if len(documents) > 1:
+        raise Unreadable(path, f"holds {len(documents)} documents")
+    return documents[0] if documents else None
+
+
+def read_yaml_all(path: Path) -> list[Any]:
+    """The documents of a file, as :func:`read_yaml` gives one."""
     try:
         import yaml
     except ImportError:
@@ -45,7 +53,7 @@ def read_yaml(path: Path) -> Any:
         aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader))
         if aliases > MOST_ALIASES:  # each may stand for many others
             raise Unreadable(path, f"{aliases} aliases are too many")
-        return yaml.load(text, Loader)
+        return list(yaml.load_all(text, Loader))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]

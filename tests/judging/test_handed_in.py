@@ -69,7 +69,7 @@ def test_where_files_may_lie(tmp_path: Path) -> None:
         ("[files]\nbenchmark = 7", "7 names no file"),
         ("[files]\nbenchmark = ''", "names no file"),
         ("[files]\nload_test = 'benchmarks'", "benchmarks is no file"),
-        ("[files]\nscript = 'x'", "may say benchmark, load_test"),
+        ("[files]\nscript = 'x'", "may say alertmanager, benchmark"),
         ("files = 3", "may say"),
         ("[benchmark]\nbatch = 0", "batch is 0"),
         ("[benchmark]\nbatch = true", "batch is True"),

@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -176,11 +176,52 @@ def ran(directory: Path, script: Path, target: Target, *, strict: bool = False) 
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command's end; ``status`` None: it was ended (``stopped`` says why)."""
+
+    status: int | None
+    stopped: str
+    output: str
+
+
+def bounded(command: Sequence[str], *, deadline_s: float, directory: Path | None = None) -> Ended:
+    """Run a short command in a scratch directory (a copy of ``directory``), within bounds."""
+    with tempfile.TemporaryDirectory(prefix="pytest-triton-command-") as scratch:
+        work, home = Path(scratch) / "own", Path(scratch) / "home"
+        home.mkdir()
+        if directory is None:
+            work.mkdir()
+        else:
+            _copy(directory, work)
+        marker = uuid.uuid4().hex
+        job: dict[str, Any] = {
+            "command": [str(work / Path(word).relative_to(directory))
+                        if directory is not None and word.startswith(f"{directory}/") else word
+                        for word in command],
+            "cwd": str(work), "env": _kept_environment(home, marker), "ports": [],
+            "stdout": str(Path(scratch) / "stdout"), "stderr": str(Path(scratch) / "stderr"),
+            "deadline_s": deadline_s, "most_bytes": MOST_BYTES + _size(work),
+            "limits": {"CPU": int(deadline_s) + 1, "FSIZE": MOST_BYTES, "AS": MOST_MEMORY,
+                       "CORE": 0},
+        }  # fmt: skip
+        try:
+            told = _supervised(job)
+        finally:
+            _sweep(marker)
+        output = _read(job["stdout"]) + _read(job["stderr"])
+        return Ended(told["status"], told["stopped"], output.strip()[-400:])
+
+
 def _environment(target: Target, home: Path, marker: str) -> Mapping[str, str]:
+    return {**_kept_environment(home, marker), **target.environment}
+
+
+def _kept_environment(home: Path, marker: str) -> Mapping[str, str]:
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}"
     return {
-        **kept, **target.environment, "PATH": path, "HOME": str(home), "TMPDIR": str(home),
+        **kept, "PATH": path, "HOME": str(home), "TMPDIR": str(home),
         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", _MARKER: marker,
     }  # fmt: skip
 

@@ -13,7 +13,7 @@ from .edits import Edit, break_repository
 
 HEALTHY = DIRECTORY / "handed_in"
 #: What monitors is the example that people copy.
-EXAMPLE = DIRECTORY.parent.parent / "examples" / "handed_in" / "monitoring"
+EXAMPLE = DIRECTORY.parent.parent / "examples" / "handed_in"
 #: A server of ours with one model, and the areas of the two clauses: they alone are judged.
 HANDED_IN = ["--triton-device", "cpu", "--triton-models", "mlp",
              "--triton-scope", "latency,operations"]  # fmt: skip
@@ -28,7 +28,8 @@ def handed_in(destination: Path, edits: tuple[Edit, ...] = ()) -> Path:
     """A copy with edits."""
     whole = destination.with_name(f"{destination.name}-whole")
     shutil.copytree(HEALTHY, whole)
-    shutil.copytree(EXAMPLE, whole / EXAMPLE.name)
+    shutil.copytree(EXAMPLE / "monitoring", whole / "monitoring")
+    shutil.copyfile(EXAMPLE / "compose.yaml", whole / "compose.yaml")
     break_repository(whole, destination, edits)
     for path in destination.rglob("*.json"):
         path.write_text(path.read_text().replace(_MACHINE, json.dumps(cpu())))

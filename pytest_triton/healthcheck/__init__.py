@@ -1,0 +1,1 @@
+"""Health checks that somebody hands in, read and tried."""
