@@ -22,8 +22,9 @@ MAX_BYTES = 64 << 20
 INLINE = 256
 
 #: What is drawn of a series: a distribution in order of time, ratios of pairs, one number against
-#: another, percentiles of windows against time, executions for each batch size, parts of a whole.
-Kind: TypeAlias = Literal["distribution", "pairs", "curve", "times", "batches", "stages"]
+#: another, percentiles of windows against time, values against time, executions for each batch
+#: size, parts of a whole.
+Kind: TypeAlias = Literal["distribution", "pairs", "curve", "times", "moments", "batches", "stages"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 

@@ -83,7 +83,7 @@ def _picture(picture: Picture, series: Series, entries: Sequence[Mapping[str, An
     if series.kind == "distribution":
         names = [clean(entry["name"], 200) for entry in entries]
         picture.name = names[0] if len(names) == 1 else f"latency: {', '.join(names)}"
-    needs_x = series.kind in ("curve", "times", "batches")
+    needs_x = series.kind in ("curve", "times", "moments", "batches")
     if (
         not series.y
         or (needs_x and not series.x)
@@ -99,8 +99,8 @@ def _picture(picture: Picture, series: Series, entries: Sequence[Mapping[str, An
             bars.distribution(picture, series, entries)
         else:
             drawn = {
-                "curve": lines.curve, "times": lines.times, "pairs": lines.pairs,
-                "batches": bars.batches, "stages": bars.stages,
+                "curve": lines.curve, "times": lines.times, "moments": lines.moments,
+                "pairs": lines.pairs, "batches": bars.batches, "stages": bars.stages,
             }[series.kind]  # fmt: skip
             drawn(picture, series, entries[0])
     except (ValueError, OverflowError, ZeroDivisionError, StopIteration):
@@ -114,8 +114,8 @@ def _counted(series: Series) -> str:
     """How many of what the picture is made of."""
     count = sum(series.y) if series.kind == "batches" else len(series.y)
     of = {
-        "pairs": "pairs", "curve": "points", "times": "windows", "batches": "executions",
-        "stages": "parts",
+        "pairs": "pairs", "curve": "points", "times": "windows", "moments": "points",
+        "batches": "executions", "stages": "parts",
     }  # fmt: skip
     return f"n = {quantity(count, of.get(series.kind, ''))}"
 

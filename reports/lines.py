@@ -15,6 +15,8 @@ PANEL, ABOVE, BELOW = 150.0, 40.0, 52.0
 #: Points up to which each has its own tick.
 TICKS = 12
 HUES = 5
+#: Radius of a point: one to be looked at, one of many on a line.
+LARGE, SMALL = 3.4, 1.6
 
 
 def curve(picture: Picture, series: Series, entry: Mapping[str, Any]) -> None:
@@ -36,7 +38,8 @@ def curve(picture: Picture, series: Series, entry: Mapping[str, Any]) -> None:
         ticks = sorted(set(series.x)) if len(series.x) <= TICKS else ()
         picture.down(x, ceiling, floor, name if place == len(panels) - 1 else "", ticks)
         for label, row in rows:
-            _line(picture, series.x, row, x, axis, label, unit, hue % HUES)
+            radius = SMALL if series.kind == "moments" else LARGE
+            _line(picture, series.x, row, x, axis, label, unit, hue % HUES, radius)
             if len(panels) + len(rows) > 2:
                 picture.legend.append((f"tr-series{hue % HUES}", titled(label, unit)))
             hue += 1
@@ -50,6 +53,12 @@ def times(picture: Picture, series: Series, entry: Mapping[str, Any]) -> None:
     """Percentiles of consecutive windows; each point stands at the end of its window."""
     curve(picture, series, entry)
     picture.description = f"percentiles of {len(series.y)} consecutive windows"
+
+
+def moments(picture: Picture, series: Series, entry: Mapping[str, Any]) -> None:
+    """Values at moments, close enough to be read as lines."""
+    curve(picture, series, entry)
+    picture.description = f"values at {len(series.y)} moments"
 
 
 def pairs(picture: Picture, series: Series, entry: Mapping[str, Any]) -> None:
@@ -99,7 +108,7 @@ def _across(series: Series) -> Axis:
         return Axis(low / 1.15, high * 1.15, start, end, log=True)
     if low == high:
         return Axis(low - 1, high + 1, start, end)
-    if series.kind == "times":
+    if series.kind in ("times", "moments"):
         return Axis(min(0.0, low), high, start, end)
     room = 0.04 * (high - low)
     return Axis(low - room, high + room, start, end)
@@ -121,13 +130,14 @@ def _line(
     label: str,
     unit: str,
     hue: int,
+    radius: float,
 ) -> None:
     ordered = sorted(zip(places, row, strict=True))
     path = " ".join(f"{x.at(place)},{y.at(value)}" for place, value in ordered)
     picture.add("polyline", f"tr-line tr-series{hue}", points=path)
     for place, value in ordered:
         picture.add(
-            "circle", f"tr-point tr-series{hue}", cx=x.at(place), cy=y.at(value), r=3.4,
+            "circle", f"tr-point tr-series{hue}", cx=x.at(place), cy=y.at(value), r=radius,
             data_x=place, data_y=value, data_name=label,
             title=f"{label} at {place:g}: {quantity(value, unit)}",
         )  # fmt: skip

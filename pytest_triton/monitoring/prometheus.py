@@ -65,7 +65,7 @@ class Prometheus(Program):
             f"--config.file={self.config}", f"--storage.tsdb.path={self.directory / 'data'}",
             f"--web.listen-address={self.url.removeprefix('http://')}", "--log.level=warn",
             "--rules.alert.resend-delay=1s",  # an Alertmanager is known after 5 s, not before
-            "--query.timeout=10s", "--query.max-samples=5000000",
+            "--query.timeout=5s", "--query.max-samples=5000000",
         )  # fmt: skip
 
     def query(self, expression: str, at: float | None = None) -> list[Series]:

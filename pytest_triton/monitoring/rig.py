@@ -102,9 +102,12 @@ class Monitored:
             )
         return found
 
+    def another(self, name: str, rules: Sequence[Path]) -> Prometheus:
+        """One more that scrapes the subject, with other rules; not started. Raises NotAssessed."""
+        return Prometheus(self.directory / name, [self._pointed()], rules=rules)
+
     def _start(self) -> Prometheus:
-        job = self._pointed()
-        made = Prometheus(self.directory / "prometheus", [job], rules=self.rule_files())
+        made = self.another("prometheus", self.rule_files())
         try:
             self._stack.enter_context(made)
         except NoProgram as error:

@@ -138,6 +138,24 @@ def test_percentiles_over_time(made: Any) -> None:
     assert "n = 3 windows" in drawn.figure
 
 
+def test_values_at_moments_lie_evenly(made: Any) -> None:
+    evidence = made.evidence("LAT-01")
+    evidence.series(
+        "Requests", "requests/s", x=[0.5, 1, 8, 16], y=[4, 9, 5, 6], kind="moments",
+        x_name="time", x_unit="s", y_name="mlp", more={"cnn": ("requests/s", [0, 1, 2, 3])},
+        better="none",
+    )  # fmt: skip
+    made.pass_all()
+    made.replace("LAT-01", evidence=evidence)
+    drawn = Drawn(made, "LAT-01")
+    points = drawn.marks("circle", "tr-point")
+    assert {float(point["r"]) for point in points} == {1.6}
+    read_back = [round(drawn.value("x", float(point["cx"])), 1) for point in points[:4]]
+    assert read_back == [0.5, 1, 8, 16]
+    assert "values at 4 moments" in drawn.figure
+    assert "n = 4 points" in drawn.figure
+
+
 def test_pairs(made: Any) -> None:
     ratios = [1.9, 2.2, 2.05, 1.7]
     evidence = made.evidence("BAT-03")
