@@ -17,6 +17,7 @@ BENCHMARKS = (
     ("isolation.py", ()),
     ("load_engine.py", ()),
     ("llama.py", ()),
+    ("scraping.py", ()),
     ("verdicts.py", ()),
 )
 #: Seconds for one of them.

@@ -331,6 +331,8 @@ class Observed:
         return bool(self.unary)
 
     def _has_gpu(self) -> bool:
+        if self.deployment.owned and self.deployment.device == "gpu":
+            return True  # whatever its metrics say
         if not self.deployment.metrics_url:
             return False
         try:

@@ -24,6 +24,7 @@ MODULES = (
     "pytest_triton.fixtures.models",
     "pytest_triton.fixtures.lint",
     "pytest_triton.fixtures.measure",
+    "pytest_triton.fixtures.metrics",
     "pytest_triton.reports.terminal",
     "pytest_triton.reports.html",
 )

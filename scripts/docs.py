@@ -23,7 +23,18 @@ from pytest_triton.criteria import Clause, Reason, Status, load
 from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS, PREREQUISITES, Catalogue
 from pytest_triton.criteria.requires import holds
 from pytest_triton.launch.store import DEFAULT_RELEASE, RELEASES
-from pytest_triton.monitor.expected import FAMILIES, REASONS_SINCE
+from pytest_triton.monitor.expected import (
+    CACHE_GAUGES,
+    CACHED_FAMILIES,
+    CACHED_SUMMARIES,
+    CPU_FAMILIES,
+    DURATIONS,
+    FAMILIES,
+    GPU_FAMILIES,
+    REASONS_SINCE,
+    SUMMARIES,
+    labels_of,
+)
 from pytest_triton.options import AREAS, INI_OPTIONS, OPTIONS
 from pytest_triton.plugin import GROUPS
 from pytest_triton.repository.lint import rules
@@ -446,13 +457,50 @@ def kind(part: Mapping[str, Any]) -> str:
 
 def metrics() -> str:
     """The metric families that the suites expect."""
-    rows = [(code(n), t, since or "all") for n, (since, t) in FAMILIES.items()]
+
+    def labels(name: str) -> str:
+        return ", ".join(map(code, sorted(labels_of(name, REASONS_SINCE) or ()))) or "none"
+
+    rows = [(code(n), t, labels(n), since or "all") for n, (since, t) in FAMILIES.items()]
+    flags = [
+        (names, kind, change)
+        for change, kind, names in (
+            ("gone with `--allow-cpu-metrics=false`", "gauge", CPU_FAMILIES),
+            ("gone with `--metrics-config counter_latencies=false`", "counter", DURATIONS),
+            (
+                "for models with `response_cache`; gone with `counter_latencies=false`",
+                "counter",
+                CACHED_FAMILIES,
+            ),
+            ("with `--cache-config`, renewed about once a second", "gauge", CACHE_GAUGES),
+            ("with `--metrics-config summary_latencies=true`", "summary", SUMMARIES),
+            (
+                "with `summary_latencies=true`, for models with `response_cache`",
+                "summary",
+                CACHED_SUMMARIES,
+            ),
+        )
+    ]
+    optional = [
+        (code(name), kind, labels(name), change)
+        for names, kind, change in flags
+        for name in sorted(names)
+    ]
+    optional += [
+        (code(name), kind, labels(name), "with a GPU and DCGM; else absent, not 0")
+        for name, kind in GPU_FAMILIES.items()
+    ]
     return "\n".join(
         [
             "# Metric families\n",
             "Families that every server exposes with no flag and no GPU. From release "
             f"{REASONS_SINCE} on, `nv_inference_request_failure` has the label `reason`.\n",
-            table(("family", "type", "since release"), rows),
+            table(("family", "type", "labels", "since release"), rows),
+            "## Flags and hardware\n",
+            "Without `counter_latencies` Triton through 2.51 counts nothing at all: the counters "
+            "of requests, failures and inferences stay 0 (server issue 8125). Leave it on, and add "
+            "summaries beside it.\n",
+            table(("family", "type", "labels", "when"), optional),
         ]
     )
 

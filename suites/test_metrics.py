@@ -5,18 +5,33 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import psutil
 import pytest
 
 from pytest_triton.agreeing import disagreeing
-from pytest_triton.counting import Counts, as_json, observe
+from pytest_triton.counted import at_rest
+from pytest_triton.counting import Counts, Observation, as_json, observe
+from pytest_triton.described import gauge_flaws, gpu_flaws, label_flaws, unit_flaws
 from pytest_triton.evidence import Evidence
 from pytest_triton.factory import Disposable
-from pytest_triton.monitor.expected import families_of
+from pytest_triton.measuring import drive, heaviest, prepare
+from pytest_triton.memory_use.cards import cards
+from pytest_triton.monitor.expected import GPU_FAMILIES, families_of
+from pytest_triton.monitor.metrics import Scrape
 from pytest_triton.probe.http import wait_until
 from pytest_triton.probe.types import RequestFailed
+from pytest_triton.scraping import steady
 from pytest_triton.subject import Subject
+from pytest_triton.vanishing import vanishing
 
 GOOD, BAD = 20, 7
+SUCCESS = "nv_inference_request_success"
+#: Requests in flight without which nothing can be batched, and seconds of load.
+FILLED, SECONDS = 4, 0.3
+#: Seconds for two renewals of the gauges that have an interval (--metrics-interval-ms 2000).
+INTERVALS = 5.0
+#: Scrapes that are compared, each with the one before.
+LOOKS = 12
 
 
 @pytest.mark.clause("MTR-01")
@@ -48,6 +63,22 @@ def test_families(triton_subject: Subject, triton_evidence: Evidence) -> None:
     for name, kind in wanted.items():
         assert families[name].type == kind, f"{name} is a {families[name].type}, not a {kind}"
         assert families[name].help, f"{name} has no HELP"
+
+
+@pytest.mark.clause("MTR-03")
+def test_counters_never_fall(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    samples = triton_subject.json_samples()
+
+    def ask() -> None:
+        for name, case in samples:
+            triton_subject.answer(name, case)
+
+    seen, text = steady(triton_subject, LOOKS, ask)
+    triton_evidence.measure("scrapes compared", len(seen), "scrapes")
+    if text:
+        triton_evidence.attach("before.txt", seen[-2].text)
+        triton_evidence.attach("after.txt", seen[-1].text)
+    assert not text, text
 
 
 @pytest.mark.clause("MTR-04")
@@ -89,6 +120,19 @@ def test_series_of_every_version(triton_subject: Subject, triton_evidence: Evide
                 assert value is not None, f"version {version} has no nv_inference_request_success"
 
 
+@pytest.mark.clause("MTR-16")
+def test_unloaded_models(triton_disposable: Disposable, triton_evidence: Evidence) -> None:
+    subject, name = triton_disposable.subject, triton_disposable.controlled
+    subject.http.infer(name, {"IN": np.zeros(1, np.int32)})
+    assert wait_until(lambda: subject.scrape().value(SUCCESS, model=name), timeout=5), (
+        f"{SUCCESS} of {name} stays 0"
+    )
+    seen = vanishing(subject, name)
+    for when in ("before", "between", "after"):
+        triton_evidence.attach(f"{when}.txt", getattr(seen, when).text)
+    assert not seen.flaws(), f"{name}: " + "; ".join(seen.flaws()[:5])
+
+
 @pytest.mark.clause("MTR-08")
 def test_nothing_pending(triton_subject: Subject, triton_evidence: Evidence) -> None:
     family = "nv_inference_pending_request_count"
@@ -125,3 +169,77 @@ def test_failing_requests(triton_disposable: Disposable, triton_evidence: Eviden
         before.value(family, model=name, **labels) or 0
     )
     assert rise == BAD, f"{family}{labels} rose by {rise:g} for {BAD} failing requests"
+
+
+def _under_load(subject: Subject, name: str) -> Observation:
+    """What concurrent requests for a model add, by the server's own accounts."""
+    requests = prepare(subject, name, count=16)
+
+    def send() -> Counts:
+        before = at_rest(subject, name)
+        run = drive(subject, name, requests, duration_s=SECONDS)
+        assert not run.errors, f"{name}: {run.errors} errors: {run.error_texts.most_common(2)}"
+        after = at_rest(subject, name)
+        return Counts(*(after[key] - before[key] for key in ("success", "fail", "inferences")))
+
+    return observe(subject, name, send)
+
+
+@pytest.mark.clause("MTR-10")
+def test_batches(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    triton_subject.permit(FILLED)
+    told: list[str] = []
+    for name in heaviest(triton_subject):
+        seen = _under_load(triton_subject, name)
+        triton_evidence.attach(f"{name}.counts.json", as_json(seen))
+        assert seen.by_metrics is not None, f"the metrics cannot be read: {seen.trouble}"
+        grown, executed = seen.by_metrics.inferences, seen.by_metrics.executions
+        assert executed == seen.batches.count, (
+            f"{name}: nv_inference_exec_count rose by {executed}, batch_stats by {seen.batches.count}"
+        )
+        told.append(f"{name}: {grown} inferences in {executed} executions")
+        triton_evidence.measure(f"{name} mean batch", grown / max(executed, 1), "rows")
+        if grown > executed > 0:
+            return
+    raise AssertionError("; ".join(told))
+
+
+def _renewed(subject: Subject, gauge: str) -> Scrape:
+    """A page of after the first interval: until then its gauges are 0."""
+    wait_until(lambda: subject.scrape().value(gauge) != 0, timeout=INTERVALS)
+    return subject.scrape()
+
+
+@pytest.mark.clause("MTR-11")
+def test_gpus(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    owned = triton_subject.deployment.owned
+    memory = {card.uuid: card.total for card in cards()} if owned else None
+    page = _renewed(triton_subject, "nv_gpu_memory_total_bytes")
+    triton_evidence.attach("page.txt", page.text)
+    flaws = gpu_flaws(page, memory)
+    assert not flaws, "; ".join(flaws[:5])
+
+
+@pytest.mark.clause("MTR-14")
+def test_labels(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    scrape = triton_subject.scrape()
+    versions = [(name, v) for name, m in triton_subject.models.items() for v in m.versions]
+    flaws = label_flaws(scrape, versions, triton_subject.release)
+    triton_evidence.measure("series", sum(map(len, scrape.series.values())), "series")
+    assert not flaws, "; ".join(flaws[:5])
+
+
+@pytest.mark.clause("MTR-15")
+def test_units(triton_subject: Subject, triton_evidence: Evidence) -> None:
+    memory = psutil.virtual_memory().total if triton_subject.deployment.owned else None
+    page = _renewed(triton_subject, "nv_cpu_memory_total_bytes")
+    triton_evidence.attach("page.txt", page.text)
+    flaws = [*unit_flaws(page), *gauge_flaws(page, memory)]
+    assert not flaws, "; ".join(flaws[:5])
+
+
+@pytest.mark.clause("MTR-28")
+def test_no_gpus(triton_subject: Subject) -> None:
+    families = triton_subject.scrape().families
+    told = [name for name in GPU_FAMILIES if name in families]
+    assert not told, f"the server has no GPU, and tells {', '.join(told)}"

@@ -1,14 +1,8 @@
-"""Scrapes of a metrics endpoint, read strictly, and the exact differences between two.
-
-The samples are parsed by prometheus-client. Its parser is lax and renames counters, so it
-is given sample lines only; the comment lines, and everything that a strict reader
-(Prometheus itself) would refuse, are looked at here.
-"""
+"""Scrapes of a metrics endpoint, read strictly, and the exact differences between two."""
 
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,16 +10,11 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from pytest_triton.monitor.exposition import Family, Labels, Reader, family_of, show
 from pytest_triton.probe.connection import Transport
 from pytest_triton.probe.types import MalformedAnswer
 
 MAX_SCRAPE_BYTES = 64 << 20
-_TYPES = frozenset({"counter", "gauge", "histogram", "summary", "untyped"})
-_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*\Z")
-_COMMENT = re.compile(r"#[ \t]*(HELP|TYPE)[ \t]+(\S+)[ \t]*(.*)\Z")
-_SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
-
-Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +23,6 @@ class Sample:
 
     labels: Mapping[str, str]
     value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """``type`` is counter, gauge, histogram, summary or untyped; ``help`` may be empty."""
-
-    type: str
-    help: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,7 @@ class Scrape:
 
     def family_of(self, sample_name: str) -> str:
         """The family that a sample belongs to: ``x_bucket`` belongs to histogram ``x``."""
-        return _family_of(sample_name, self.families)
+        return family_of(sample_name, self.families)
 
     def cumulative(self, sample_name: str) -> bool:
         """Whether samples of this name only grow: counters, and sums and counts of others."""
@@ -131,7 +112,7 @@ class Delta:
             for key in self.after.series[name]:
                 rise = self.value(name, **dict(key))
                 if rise:
-                    moved[_show(name, key)] = rise
+                    moved[show(name, key)] = rise
         return moved
 
 
@@ -172,12 +153,8 @@ def scrape(
 
 def parse(text: str, *, at: float | None = None, content_type: str = "") -> Scrape:
     """Read the text exposition format. Raises MalformedAnswer, with the line, when it is not."""
-    reader = _Reader()
-    lines = text.split("\n")
-    for number, line in enumerate(lines, 1):
-        reader.read(number, line.strip(" \t\r"))
-    if text and lines[-1]:
-        reader.problems.append(f"line {len(lines)}: no end of line, the text may be cut off")
+    reader = Reader()
+    reader.page(text)
     return Scrape(
         text,
         {
@@ -191,68 +168,6 @@ def parse(text: str, *, at: float | None = None, content_type: str = "") -> Scra
     )
 
 
-class _Reader:
-    def __init__(self) -> None:
-        self.types: dict[str, str] = {}
-        self.helps: dict[str, str] = {}
-        self.series: dict[str, dict[Labels, float]] = {}
-        self.problems: list[str] = []
-        self._current = ""
-        self._done: set[str] = set()
-
-    def read(self, number: int, line: str) -> None:
-        if line.startswith("#"):
-            self._comment(number, line)
-        elif line:
-            self._sample(number, line)
-
-    def _comment(self, number: int, line: str) -> None:
-        match = _COMMENT.match(line)
-        if match is None:
-            return
-        keyword, name, rest = match.groups()
-        if not _NAME.match(name):
-            raise MalformedAnswer(f"line {number}: {name!r} is no metric name")
-        known = self.helps if keyword == "HELP" else self.types
-        if name in known:
-            self.problems.append(f"line {number}: {keyword} of {name} comes twice")
-            return
-        if keyword == "HELP":
-            self.helps[name] = rest.replace("\\n", "\n").replace("\\\\", "\\")
-        else:
-            if rest not in _TYPES:
-                raise MalformedAnswer(f"line {number}: {rest!r} is no type of a metric")
-            if name in self.series:
-                self.problems.append(f"line {number}: TYPE of {name} comes after its samples")
-            self.types[name] = rest
-        self._enter(number, name)
-
-    def _sample(self, number: int, line: str) -> None:
-        from prometheus_client.parser import text_string_to_metric_families
-
-        try:
-            samples = [s for f in text_string_to_metric_families(line + "\n") for s in f.samples]
-        except Exception as error:  # a parser that is not made for nonsense
-            raise MalformedAnswer(f"line {number}: {line[:100]!r}: {error}") from None
-        if len(samples) != 1:
-            raise MalformedAnswer(f"line {number}: {line[:100]!r} is no sample")
-        name, labels, value = samples[0].name, samples[0].labels, samples[0].value
-        key = tuple(sorted(labels.items()))
-        known = self.series.setdefault(name, {})
-        if key in known:
-            self.problems.append(f"line {number}: {_show(name, key)} comes twice")
-        known[key] = float(value)
-        self._enter(number, _family_of(name, self.types))
-
-    def _enter(self, number: int, family: str) -> None:
-        if family == self._current:
-            return
-        if family in self._done:
-            self.problems.append(f"line {number}: the lines of {family} do not stand together")
-        self._done.add(self._current)
-        self._current = family
-
-
 def delta(before: Scrape, after: Scrape) -> Delta:
     """The difference between two scrapes, resets and vanished series noticed."""
     reset, gone = [], []
@@ -260,23 +175,10 @@ def delta(before: Scrape, after: Scrape) -> Delta:
         now = after.series.get(name, {})
         for key, value in before.series[name].items():
             if key not in now:
-                gone.append(_show(name, key))
+                gone.append(show(name, key))
             elif now[key] < value:
-                reset.append(_show(name, key))
+                reset.append(show(name, key))
     return Delta(before, after, tuple(sorted(reset)), tuple(sorted(gone)))
-
-
-def _family_of(sample: str, known: Mapping[str, object]) -> str:
-    if sample in known:
-        return sample
-    for suffix in ("_bucket", "_sum", "_count"):
-        base = sample.removesuffix(suffix)
-        if base != sample and base in known:
-            kind = known[base]
-            kind = kind.type if isinstance(kind, Family) else str(kind)
-            if suffix in _SUFFIXES.get(kind, ()):
-                return base
-    return sample
 
 
 def _sum(values: list[float]) -> float:
@@ -291,8 +193,3 @@ def _carries(key: Labels, labels: Mapping[str, str]) -> bool:
         return True
     held = dict(key)
     return all(held.get(name) == value for name, value in labels.items())
-
-
-def _show(name: str, key: Labels) -> str:
-    inner = ",".join(f'{label}="{value}"' for label, value in key)
-    return f"{name}{{{inner}}}" if inner else name

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_triton.monitor.metrics import Labels
+from pytest_triton.monitor.exposition import Labels
 from pytest_triton.monitoring.stimuli import EVERY_S, Part, Recording
 
 _Key = tuple[str, Labels]

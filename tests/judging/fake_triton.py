@@ -188,25 +188,32 @@ class FakeTriton:
         }
 
     def metrics(self) -> str:
-        from pytest_triton.monitor.expected import families_of
+        from pytest_triton.monitor.expected import REASONS, UNITS, families_of
 
         self._others()
         lines = []
         for family, kind in families_of("24.10").items():
-            lines += [f"# HELP {family} Help", f"# TYPE {family} {kind}"]
+            unit = next((unit for end, unit in UNITS.items() if family.endswith(end)), "requests")
+            lines += [f"# HELP {family} Help, in {unit}", f"# TYPE {family} {kind}"]
             if not family.startswith("nv_inference"):
                 lines.append(f"{family} 1")
                 continue
-            for key, (good, bad, rows) in self.counts.items():
+            for (model, version), (good, bad, rows) in self.counts.items():
+                labels = f'model="{model}",version="{version}"'
+                if family == "nv_inference_request_failure":
+                    lines += [
+                        f'{family}{{{labels},reason="{reason}"}} {bad if reason == "BACKEND" else 0}'
+                        for reason in sorted(REASONS)
+                    ]
+                    continue
                 value = {
                     "nv_inference_request_success": good,
-                    "nv_inference_request_failure": bad,
                     "nv_inference_count": rows,
-                    "nv_inference_exec_count": sum(self.sizes.get(key, {}).values()),
+                    "nv_inference_exec_count": sum(self.sizes.get((model, version), {}).values()),
                     "nv_inference_pending_request_count": 0,
                     "nv_inference_request_duration_us": 4 * good,
                 }.get(family, good)
-                lines.append(f'{family}{{model="{key[0]}",version="{key[1]}"}} {value}')
+                lines.append(f"{family}{{{labels}}} {value}")
         return self.page("\n".join(lines) + "\n")
 
     # -- what it does

@@ -40,6 +40,19 @@ def _answering(fake: FakeTriton, kind: str, document: Any, path: str = "") -> No
     fake.edit = lambda k, p, d: document if k == kind and p.endswith(path) else d
 
 
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_server_of_ours_on_a_gpu_has_one_whatever_its_metrics_say(
+    fake: FakeTriton, device: str
+) -> None:
+    deployment = Deployment(
+        "repository", fake.url, metrics_url=fake.metrics_url, device=device, owned=True
+    )
+    subject = Subject(deployment, Settings())
+    assert "nv_gpu_memory_total_bytes" not in subject.scrape().families
+    assert subject.capability("gpu") is (device == "gpu")
+    subject.close()
+
+
 def test_what_it_has(subject: Subject) -> None:
     assert list(subject.models) == ["chain", "echo", "scale", "tokens"]
     assert subject.models["scale"].versions == ("1", "2")

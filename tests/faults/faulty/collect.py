@@ -21,6 +21,8 @@ BOOTING = {
     "triton_server_factory",
     "triton_guarded",
     "triton_fuzzed",
+    "triton_flagged",
+    "triton_dying",
 }
 #: Fixtures that boot a second server of ours, and none beside an endpoint.
 PROBING = {"triton_probes", "triton_adjustable"}
