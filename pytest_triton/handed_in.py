@@ -23,6 +23,9 @@ MANIFEST = "submission.toml"
 HOW = "name the directory with triton_handed_in (ini) or PYTEST_TRITON_HANDED_IN"
 #: Names of a load test, the first that is there counts; also below load_test/.
 LOAD_TESTS = ("loadtest.py", "locustfile.py", "loadtest.sh")
+#: Names of a script that diagnoses, and of a runbook; also below troubleshooting/.
+DIAGNOSES = ("diagnose.py", "diagnose.sh")
+RUNBOOKS = ("runbook.md", "RUNBOOK.md", "troubleshooting.md", "TROUBLESHOOTING.md")
 #: Files and bytes of a manifest that are looked at.
 MOST_FILES, MOST_MANIFEST = 200, 64 << 10
 #: Directories of what monitors, below the one that was handed in.
@@ -44,6 +47,7 @@ _KEYS = {
         "rules",
         "dashboards",
         "health_checks",
+        "diagnose",
     },
     "benchmark": {"model", "batch"},
     "load_test": {"model"},
@@ -73,6 +77,8 @@ class HandedIn:
     rules: tuple[Path, ...] = ()
     dashboards: tuple[Path, ...] = ()
     health_checks: tuple[Path, ...] = ()
+    diagnose: Path | None = None
+    runbook: Path | None = None
 
 
 def handed_in(settings: Settings) -> HandedIn:
@@ -96,14 +102,7 @@ def look(directory: Path) -> HandedIn:
     else:
         chosen = sorted(path for path in root.glob("benchmark*") if path.name != MANIFEST)
     benchmarks = [path for start in chosen for path in _files(root, start)]
-    load_test = None
-    if "load_test" in files:
-        load_test = _inside(root, files["load_test"])
-    else:
-        places = [root / base / name for base in ("", "load_test") for name in LOAD_TESTS]
-        load_test = next((path for path in places if os.path.lexists(path)), None)
-    if load_test is not None and not _contained(root, load_test).is_file():
-        raise NotAllowed(f"{load_test.name} is no file", "hand in a file")
+    load_test = _script(root, files, "load_test", LOAD_TESTS, "load_test")
     batch = about.get("batch", 1)
     if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= 1 << 16:
         raise NotAllowed(f"{MANIFEST}: benchmark.batch is {batch!r}", "write  batch = 8")
@@ -119,7 +118,23 @@ def look(directory: Path) -> HandedIn:
         _all(root, files, "rules", RULES, but=PROMETHEUS + ALERTMANAGER),
         _all(root, files, "dashboards", DASHBOARDS),
         _all(root, files, "health_checks", HEALTH_CHECKS),
+        _script(root, files, "diagnose", DIAGNOSES, "troubleshooting"),
+        _script(root, {}, "runbook", RUNBOOKS, "troubleshooting"),
     )
+
+
+def _script(
+    root: Path, files: Mapping[str, Any], key: str, names: tuple[str, ...], below: str
+) -> Path | None:
+    """The file of a manifest, or the first of the usual names, here or in a directory below."""
+    if key in files:
+        found: Path | None = _inside(root, files[key])
+    else:
+        places = [root / base / name for base in ("", below) for name in names]
+        found = next((path for path in places if os.path.lexists(path)), None)
+    if found is not None and not _contained(root, found).is_file():
+        raise NotAllowed(f"{found.name} is no file", "hand in a file")
+    return found
 
 
 def _first(root: Path, files: Mapping[str, Any], key: str, names: tuple[str, ...]) -> Path | None:

@@ -37,7 +37,7 @@ def is_suite(item: pytest.Item) -> bool:
 
 
 def status_of(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
-    from pytest_triton.criteria import Inconclusive, Missing, NotAssessed, Reason, Status
+    from pytest_triton.criteria import Inconclusive, Manual, Missing, NotAssessed, Reason, Status
 
     if call.excinfo is None:
         return Status.PASS, None, ""
@@ -49,6 +49,8 @@ def status_of(call: pytest.CallInfo[None]) -> tuple[Any, str | None, str]:
         return Status.NOT_ASSESSED, error.code.value, error.reason
     if isinstance(error, Missing):
         return Status.MISSING, None, error.reason
+    if isinstance(error, Manual):
+        return Status.MANUAL, None, error.reason
     if isinstance(error, Inconclusive):
         return Status.INCONCLUSIVE, None, error.reason
     if isinstance(error, pytest.skip.Exception):
@@ -70,7 +72,7 @@ def show_not_assessed(
     """
     if call.excinfo is None or "pytest_triton.criteria.status" not in sys.modules:
         return
-    from pytest_triton.criteria import Inconclusive, Missing, NotAssessed
+    from pytest_triton.criteria import Inconclusive, Manual, Missing, NotAssessed
 
     error = call.excinfo.value
     if isinstance(error, Inconclusive) and doubt != "skip":
@@ -78,8 +80,9 @@ def show_not_assessed(
             report.outcome = "skipped"
             report.wasxfail = f"inconclusive: {error}"
         return
-    if isinstance(error, (NotAssessed, Inconclusive, Missing)):
-        prefix = {Inconclusive: "inconclusive: ", Missing: "missing: "}.get(type(error), "")
+    if isinstance(error, (NotAssessed, Inconclusive, Missing, Manual)):
+        prefixes = {Inconclusive: "inconclusive: ", Missing: "missing: ", Manual: "manual: "}
+        prefix = prefixes.get(type(error), "")
         path, line, _ = item.location
         report.outcome = "skipped"
         report.longrepr = (path, (line or 0) + 1, f"Skipped: {prefix}{error}")

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from pytest_triton.criteria.catalogue import Catalogue, CatalogueError, Clause, Criterion, load
-from pytest_triton.criteria.status import Inconclusive, Missing, NotAssessed, Reason, Status, worst
+from pytest_triton.criteria.status import (
+    Inconclusive,
+    Manual,
+    Missing,
+    NotAssessed,
+    Reason,
+    Status,
+    worst,
+)
 
 __all__ = [
     "Catalogue",
@@ -11,6 +19,7 @@ __all__ = [
     "Clause",
     "Criterion",
     "Inconclusive",
+    "Manual",
     "Missing",
     "NotAssessed",
     "Reason",

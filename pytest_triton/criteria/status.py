@@ -65,6 +65,14 @@ class Missing(Exception):
         self.reason = reason
 
 
+class Manual(Exception):
+    """Raised inside a test: what was handed in has to be judged by a person. Never a pass."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class Inconclusive(Exception):
     """Raised inside a test: measured, and the measurement cannot tell. Never a pass."""
 

@@ -144,7 +144,7 @@ class _Attempt:
         backends = backend_directory(server, interpreter)
         screened = screen_remembered(repository, spec.models)
         identity = uuid.uuid4().hex[:12]
-        directory = _run_directory(identity)
+        directory = run_directory(identity)
         log = spec.log_path.expanduser().absolute() if spec.log_path else directory / "server.log"
         if spec.log_path:  # of this very boot: SET-04 judges what the server wrote
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -240,7 +240,7 @@ class _Attempt:
         return deployment, supervisor
 
 
-def _run_directory(identity: str) -> Path:
+def run_directory(identity: str) -> Path:
     """Where one server keeps what goes with it; a path that its stubs can be started with."""
     parent = Path(tempfile.gettempdir())
     return (Path("/tmp") if unsafe(parent) else parent) / f"pytest-triton-{os.getuid()}-{identity}"

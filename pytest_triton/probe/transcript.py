@@ -216,6 +216,7 @@ class Transcript:
 
 _active: tuple[Transcript, ...] = ()
 _lock = threading.Lock()
+_aside = threading.local()
 
 
 @contextmanager
@@ -231,8 +232,20 @@ def recording(transcript: Transcript) -> Iterator[Transcript]:
             _active = tuple(one for one in _active if one is not transcript)
 
 
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Keep nothing of what this thread asks: the same request hundreds of times."""
+    _aside.silent = True
+    try:
+        yield
+    finally:
+        _aside.silent = False
+
+
 def record(call: Call) -> Call:
     """Put a call that begins into every transcript that is being recorded."""
+    if getattr(_aside, "silent", False):
+        return call
     for transcript in _active:
         transcript.add(call)
     return call

@@ -31,12 +31,23 @@ def test_the_example() -> None:
     found = look(EXAMPLE)
     assert [shown for _, shown in found.benchmarks] == ["benchmarks/mlp.csv"]
     assert found.load_test == EXAMPLE / "locustfile.py"
+    assert found.diagnose == EXAMPLE / "diagnose.py"
     assert (found.model, found.load_model, found.batch) == ("mlp", "mlp", 1)
 
 
 def test_nothing(tmp_path: Path) -> None:
     found = look(tmp_path)
     assert (found.benchmarks, found.load_test) == ((), None)
+    assert (found.diagnose, found.runbook) == (None, None)
+
+
+def test_where_a_diagnosis_may_lie(tmp_path: Path) -> None:
+    hand_in(tmp_path, troubleshooting__diagnose_DOT_sh="", runbook_DOT_md="", mine_DOT_py="")
+    found = look(tmp_path)
+    assert found.diagnose == tmp_path / "troubleshooting" / "diagnose.sh"
+    assert found.runbook == tmp_path / "runbook.md"
+    hand_in(tmp_path, submission_DOT_toml="[files]\ndiagnose = 'mine.py'\n")
+    assert look(tmp_path).diagnose == tmp_path / "mine.py"
 
 
 def test_where_files_may_lie(tmp_path: Path) -> None:

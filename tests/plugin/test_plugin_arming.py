@@ -54,7 +54,7 @@ def test_a_clause_of_a_team_does_not_arm(project, no_boot) -> None:
         "test_team.py",
         """
 import pytest
-@pytest.mark.clause("TRB-01")
+@pytest.mark.clause("DSH-01")
 def test_it(): assert False
 """,
     )
@@ -96,7 +96,7 @@ def test_the_suites_arm(project) -> None:
     assert result.status == 0, result.output
     assert result.report is not None
     assert result.report["complete"]
-    assert result.verdict["level"] == "basic"
+    assert result.verdict["level"] == "advanced"
 
 
 def test_armed_beside_a_teams_tests_whose_failure_counts(project) -> None:

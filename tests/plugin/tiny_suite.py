@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_triton.criteria import Inconclusive, Missing, NotAssessed, Reason, load
+from pytest_triton.criteria import Inconclusive, Manual, Missing, NotAssessed, Reason, load
 from pytest_triton.errors import SubjectFault
 
 HERE = Path(__file__)
@@ -47,6 +47,8 @@ def act(what: str) -> None:
         raise Inconclusive("too noisy")
     if what == "missing":
         raise Missing("nothing was handed in")
+    if what == "manual":
+        raise Manual("a person has to read it")
     if what == "interrupt":
         raise KeyboardInterrupt
     if what == "exit":

@@ -25,7 +25,7 @@ from pytest_triton.probe.bounded import BODY
 from pytest_triton.probe.grpc import GrpcProbe
 from pytest_triton.probe.http import HttpProbe
 from pytest_triton.probe.repeating import repeat
-from pytest_triton.probe.transcript import HttpCall, Transcript, recall, recording
+from pytest_triton.probe.transcript import HttpCall, Transcript, recall, recording, unrecorded
 from pytest_triton.probe.transcript_text import to_json, to_text
 from pytest_triton.probe.types import ConnectionFailed, RequestFailed
 
@@ -45,6 +45,16 @@ def raw(body: dict[str, Any]) -> bytes:
 
 
 # -- HTTP
+
+
+def test_a_thread_may_ask_unrecorded() -> None:
+    with stub_server(says(inference([1.0]))) as stub, HttpProbe(stub.url) as probe:
+        with recording(Transcript()) as transcript:
+            with unrecorded(), ThreadPoolExecutor(1) as other:
+                probe.request("GET", "/silent")
+                other.submit(probe.request, "GET", "/other").result()
+            probe.request("GET", "/after")
+    assert [call["url"].rpartition("/")[2] for call in told(transcript)] == ["other", "after"]
 
 
 def test_the_exact_bytes() -> None:

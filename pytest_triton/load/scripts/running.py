@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_triton.errors import ToolError
@@ -33,9 +33,25 @@ _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 _MARKER = "TRITON_LOAD_TEST"
 
 
+class Told(Protocol):
+    """What any script is told, and the seconds within which it has to end."""
+
+    @property
+    def ports(self) -> tuple[int, ...]: ...
+
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+    @property
+    def arguments(self) -> Sequence[str]: ...
+
+    @property
+    def deadline_s(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a script is told: URLs, model, users, and for how many seconds."""
+    """What a load test is told: URLs, model, users, and for how many seconds."""
 
     url: str
     grpc_url: str
@@ -58,6 +74,10 @@ class Target:
             "USERS": str(self.users),
             "DURATION": str(self.duration_s),
         }
+
+    @property
+    def deadline_s(self) -> float:
+        return self.duration_s + OVERHEAD_S
 
     @property
     def arguments(self) -> list[str]:
@@ -106,7 +126,7 @@ class NoLocust(ToolError):
     """A locustfile, and no Locust to run it."""
 
 
-def command_of(script: Path, target: Target, *, strict: bool) -> list[str]:
+def command_of(script: Path, target: Told, *, strict: bool) -> list[str]:
     """How a script is run; ``script`` is in the scratch directory. Raises NoLocust.
 
     ``strict``: Locust ends with status 1 on any failure, as it does by itself.
@@ -117,7 +137,7 @@ def command_of(script: Path, target: Target, *, strict: bool) -> list[str]:
     if name.endswith(".sh"):
         return ["sh" if not text.startswith("#!") or "bash" not in text[:40] else "bash", name,
                 *arguments]  # fmt: skip
-    if name != "locustfile.py":
+    if name != "locustfile.py" or not isinstance(target, Target):
         return [sys.executable, name, *arguments]
     command = [
         *_locust(), "-f", name, "--headless", "--host", target.url, "-u", str(target.users),
@@ -136,7 +156,7 @@ def _locust() -> list[str]:
 
 
 @contextmanager
-def ran(directory: Path, script: Path, target: Target, *, strict: bool = False) -> Iterator[Ran]:
+def ran(directory: Path, script: Path, target: Told, *, strict: bool = False) -> Iterator[Ran]:
     """Run ``script`` of ``directory`` in a copy of it that goes when the block ends.
 
     Raises NoLocust, and TooLarge for a directory that is not copied.
@@ -155,11 +175,11 @@ def ran(directory: Path, script: Path, target: Target, *, strict: bool = False) 
             "env": _environment(target, home, marker),
             "stdout": str(Path(scratch) / "stdout"),
             "stderr": str(Path(scratch) / "stderr"),
-            "deadline_s": target.duration_s + OVERHEAD_S,
+            "deadline_s": target.deadline_s,
             "most_bytes": MOST_BYTES + _size(work),
             "ports": [port for port in target.ports if port],
             "limits": {
-                "CPU": int((target.duration_s + OVERHEAD_S) * (os.cpu_count() or 1)),
+                "CPU": int(target.deadline_s * (os.cpu_count() or 1)),
                 "FSIZE": MOST_BYTES,
                 "AS": MOST_MEMORY,
                 "CORE": 0,
@@ -213,7 +233,7 @@ def bounded(command: Sequence[str], *, deadline_s: float, directory: Path | None
         return Ended(told["status"], told["stopped"], output.strip()[-400:])
 
 
-def _environment(target: Target, home: Path, marker: str) -> Mapping[str, str]:
+def _environment(target: Told, home: Path, marker: str) -> Mapping[str, str]:
     return {**_kept_environment(home, marker), **target.environment}
 
 

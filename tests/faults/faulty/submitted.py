@@ -29,7 +29,8 @@ def handed_in(destination: Path, edits: tuple[Edit, ...] = ()) -> Path:
     whole = destination.with_name(f"{destination.name}-whole")
     shutil.copytree(HEALTHY, whole)
     shutil.copytree(EXAMPLE / "monitoring", whole / "monitoring")
-    shutil.copyfile(EXAMPLE / "compose.yaml", whole / "compose.yaml")
+    for name in ("compose.yaml", "diagnose.py"):
+        shutil.copyfile(EXAMPLE / name, whole / name)
     break_repository(whole, destination, edits)
     for path in destination.rglob("*.json"):
         path.write_text(path.read_text().replace(_MACHINE, json.dumps(cpu())))
