@@ -57,7 +57,7 @@ def waiting(subject: Subject, count: int, look: Callable[[], Any]) -> tuple[list
         others = [pool.submit(turn, subject, 0) for _ in range(count)]
         while not busy.done():
             seen.append(look())
-            time.sleep(0.01)
+            time.sleep(0.03)
         first = busy.result()
         sent = [other.result().sent for other in others]
     return seen, first.answered > max(sent) + ARRIVAL_S / 2

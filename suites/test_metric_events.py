@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -160,25 +161,24 @@ def test_clients_that_leave(triton_probes: Subject, triton_evidence: Evidence) -
     grpc = triton_probes.grpc
     assert grpc is not None
 
-    def over_http() -> Sequence[Added] | None:
-        return [{SLOW: rises(2, 2, 2)}] if both_leave(triton_probes) else None
+    def stream() -> None:
+        inputs = stream_inputs("mtr-22", 10, PAUSE_MS)
+        leave_after_first(grpc.stream_infer(STREAM, inputs, request_id="mtr-22"))
+
+    def at_once() -> Sequence[Added] | None:
+        with ThreadPoolExecutor(1) as pool:
+            streamed = pool.submit(stream)
+            left = both_leave(triton_probes)
+            streamed.result()
+        return [{SLOW: rises(2, 2, 2), STREAM: rises(1, 1, 1)}] if left else None
 
     def over_grpc() -> Sequence[Added] | None:
         outcome = given_up(lambda: turn(triton_probes, BUSY_MS, protocol=grpc, timeout=PATIENCE))
         return None if isinstance(outcome, Turn) else [{SLOW: rises(1, 1, 1)}]
 
-    def streamed() -> Sequence[Added]:
-        def stream() -> Iterator[object]:
-            inputs = stream_inputs("mtr-22", 10, PAUSE_MS)
-            return grpc.stream_infer(STREAM, inputs, request_id="mtr-22")
-
-        leave_after_first(stream())
-        return [{STREAM: rises(1, 1, 1)}]
-
     for what, models, act in (
-        ("gone from queue and execution over HTTP", [SLOW], over_http),
+        ("gone over HTTP, and from a stream", [SLOW, STREAM], at_once),
         ("gone from an execution over gRPC", [SLOW], over_grpc),
-        ("gone from a stream", [STREAM], streamed),
     ):
         with triton_evidence.case(what):
             require(triton_probes, triton_evidence, what, models, act, tries=TRIES)

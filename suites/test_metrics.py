@@ -177,7 +177,7 @@ def _under_load(subject: Subject, name: str) -> Observation:
 
     def send() -> Counts:
         before = at_rest(subject, name)
-        run = drive(subject, name, requests, duration_s=SECONDS)
+        run = drive(subject, name, requests, duration_s=SECONDS, warmup_s=0.1)
         assert not run.errors, f"{name}: {run.errors} errors: {run.error_texts.most_common(2)}"
         after = at_rest(subject, name)
         return Counts(*(after[key] - before[key] for key in ("success", "fail", "inferences")))
