@@ -24,7 +24,7 @@ SIZES = {"BOOL": 1, "INT8": 1, "UINT8": 1, "INT16": 2, "UINT16": 2, "FP16": 2, "
          "INT32": 4, "UINT32": 4, "FP32": 4, "INT64": 8, "UINT64": 8, "FP64": 8, "BYTES": 4}  # fmt: skip
 
 
-def ask(method, path, body=None, headers=None, timeout=3):
+def ask(method, path, body=None, headers=None, timeout=5):
     """Status and JSON of an answer; status 0 when there is none in time."""
     request = urllib.request.Request(URL + path, body, headers or {}, method=method)
     try:
