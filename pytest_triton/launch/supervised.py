@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
 import select
@@ -142,9 +143,11 @@ class Supervised:
             self.process.stdout.close()
         if not self._clean and self._directory is not None:
             # The supervisor was killed, and the kernel its server: what is left is ours.
+            # Without a prefix of its own (old servers) nobody can tell whose a region is.
             for name in os.listdir("/dev/shm"):
-                if name.startswith(self._region):
-                    os.unlink(f"/dev/shm/{name}")
+                if self._region and name.startswith(self._region):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"/dev/shm/{name}")
             remove_tree(str(self._directory))
 
     def _send(self, message: dict[str, object] | str) -> None:

@@ -114,9 +114,15 @@ def busy(subject: Subject) -> Timed:
 
 
 def light_rate(subject: Subject) -> float:
-    """Requests a second at which hardly any request meets another one."""
-    mean = float(alone(subject).latency_ms.mean())
-    return min(MOST, LIGHT * 1e3 / mean)
+    """Requests a second at which hardly any request meets another one in the server, and half of
+    the permitted ones are under way at most."""
+    timed = alone(subject)
+    mean = float(timed.latency_ms.mean())
+    try:
+        inside = min(timed.inside_ms, mean)
+    except (SubjectFault, Inconclusive):  # somebody else says so
+        inside = mean
+    return min(MOST, LIGHT * 1e3 / inside, CONCURRENCY / 2 * 1e3 / mean)
 
 
 def light(subject: Subject, turn: int = 0) -> Timed:
