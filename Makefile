@@ -32,10 +32,10 @@ test: $(VENV)/.installed-dev
 	@$(BIN)/pytest-triton server install 24.10
 	@$(BIN)/pytest-triton server install 24.07
 	@$(BIN)/pytest-triton server install 23.10
-	@# Each fault is a run of the suites of its own: two at a time, and here every sixth, others
-	@# each day ("make faults" runs all). With arguments: one run.
+	@# Each fault is a run of the suites of its own: two at a time, and here every eighth, others
+	@# each day, and the healthy subject once ("make faults" runs all). With arguments: one run.
 	@if [ -n "$(PYTEST_ARGS)" ]; then $(BIN)/python -m pytest $(PYTEST_ARGS); else \
-	    $(BIN)/python -m pytest tests/faults -n 2 --faults 6 && \
+	    $(BIN)/python -m pytest tests/faults -n 2 --faults 8 --healthy-runs 1 && \
 	    $(BIN)/python -m pytest --ignore=tests/faults --durations=15; fi
 
 faults: $(VENV)/.installed-dev

@@ -17,6 +17,9 @@ from pytest_triton.launch.machine import gpu_count
 #: What a healthy reference subject may leave open, and why.
 OPEN = {"not_built", "not_applicable"}
 
+#: Seconds that a run of all clauses may take, with what is handed in, beside other runs.
+EVERYTHING_S = 900.0
+
 
 def _not_clean(judged: Judged, *, deselected: bool = False) -> dict[str, str]:
     allowed = OPEN | ({"deselected"} if deselected else set())
@@ -35,7 +38,9 @@ def needs_gpu(requires: str) -> bool:
 
 def test_the_healthy_reference_is_clean(healthy_run: int, tmp_path: Path) -> None:
     handed = {"PYTEST_TRITON_HANDED_IN": str(handed_in(tmp_path / "handed_in"))}
-    judged = judge(tmp_path / "run", ["--triton-device", "cpu"], environment=handed)
+    judged = judge(
+        tmp_path / "run", ["--triton-device", "cpu"], environment=handed, timeout=EVERYTHING_S
+    )
     assert not _not_clean(judged), f"run {healthy_run}"
     built = [
         name
