@@ -54,7 +54,7 @@ def test_a_clause_of_a_team_does_not_arm(project, no_boot) -> None:
         "test_team.py",
         """
 import pytest
-@pytest.mark.clause("DSH-01")
+@pytest.mark.clause("TRC-08")
 def test_it(): assert False
 """,
     )
@@ -96,7 +96,7 @@ def test_the_suites_arm(project) -> None:
     assert result.status == 0, result.output
     assert result.report is not None
     assert result.report["complete"]
-    assert result.verdict["level"] == "advanced"
+    assert result.verdict["level"] == "expert"
 
 
 def test_armed_beside_a_teams_tests_whose_failure_counts(project) -> None:

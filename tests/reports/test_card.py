@@ -53,7 +53,7 @@ def test_it_reads_like_a_card(rich: Any) -> None:
         f"{passed} pass, {left} not assessed, 1 inconclusive, 1 fail, 1 error",
         f"level none · {report['verdict']['points']:g} of 100 points · 1 min 22 s · Triton 2.51.0 "
         "(24.10), embedded, CPU",
-        "exit status 1: criteria B3, ",
+        "exit status 1: criterion B3 not assessed; ",
     ):
         assert word in whole, word
 
@@ -70,7 +70,7 @@ def test_a_good_run_has_no_trouble(make: Callable[..., Any]) -> None:
     run.card.subject = {**run.card.subject, "subject": {"kind": "reference"}}
     told = lines(run.report())
     assert not any("✗" in line or "exit status" in line for line in told)
-    assert any(line.startswith(" level basic") for line in told)
+    assert any(line.startswith(" level expert") for line in told)
 
 
 def test_scope_and_interruption(make: Callable[..., Any]) -> None:
