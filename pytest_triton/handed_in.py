@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.criteria import Missing
+from pytest_triton.criteria import Missing, NotAssessed, Reason
 from pytest_triton.errors import ToolError
 from pytest_triton.load.reading.recognise import SUFFIXES
 from pytest_triton.settings import Settings
@@ -89,6 +89,14 @@ def handed_in(settings: Settings) -> HandedIn:
         return look(settings.handed_in)
     except NotAllowed as error:
         raise AssertionError(str(error)) from None
+
+
+def handed_in_for_more(settings: Settings) -> HandedIn:
+    """As :func:`handed_in`, for what can be judged in part without: NotAssessed (not applicable)
+    where nothing was handed in."""
+    if settings.handed_in is None:
+        raise NotAssessed(Reason.NOT_APPLICABLE, f"nothing was handed in: {HOW}")
+    return handed_in(settings)
 
 
 def look(directory: Path) -> HandedIn:

@@ -158,6 +158,8 @@ class Judged:
     wrong: tuple[str, ...]
     open: str
     noticed: tuple[str, ...]
+    #: It is open because the fault was too weak, not because nobody provokes its metrics.
+    doubtful: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return {"alert": self.alert.rule.name, "signal": self.alert.signal,
@@ -184,7 +186,9 @@ def judged(alert: Watched, seen: Mapping[str, Firing]) -> Judged:
     if must and not set(must) & set(noticed):
         told = " nor when ".join(WHAT[fault] for fault in must)
         if reason := _out_of_reach(alert):
-            return Judged(alert, tuple(wrong), f"does not fire when {told}: {reason}", noticed)
+            return Judged(
+                alert, tuple(wrong), f"does not fire when {told}: {reason}", noticed, doubtful=True
+            )
         wrong.append(f"does not fire when {told}")
     return Judged(alert, tuple(wrong), "", noticed)
 

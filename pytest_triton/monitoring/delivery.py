@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_triton.errors import ToolError
 from pytest_triton.factory import ServerFactory
 from pytest_triton.monitor.rules import Rule
 from pytest_triton.monitor.scraping import Job, pointed_at
-from pytest_triton.monitor.yamls import plain, read_yaml
+from pytest_triton.monitor.yamls import Unreadable, plain, read_yaml
 from pytest_triton.monitoring.alerting import Alertmanager, Notice, Webhook, configuration
 from pytest_triton.monitoring.alerts import Watched
 from pytest_triton.monitoring.prometheus import SCRAPE_S, Prometheus
-from pytest_triton.monitoring.stimuli import WHAT, Patient
+from pytest_triton.monitoring.stimuli import WHAT, Patient, injected
 
 #: Seconds until an alert has to be delivered, and until its end.
 WITHIN_S = 20.0
@@ -115,21 +114,21 @@ def silent_receivers(document: Any) -> set[str]:
 
 def deliver(
     factory: ServerFactory, rules: Sequence[Rule], alert: Watched, fault: str, *, job: Job,
-    models: Sequence[str], routes: Path | None, directory: Path,
+    models: Sequence[str], routes: Mapping[str, Any], directory: Path,
 ) -> Delivered:  # fmt: skip
     """Inject the fault, wait for the notice, repair, wait for the end of it.
 
-    Raises ToolError (NoProgram) where the programs are not there, Unreadable for a file of routes.
+    ``routes``: Alertmanager's configuration, or nothing. Raises ToolError (NoProgram) where the
+    programs are not there.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    given = None if routes is None else plain(read_yaml(routes))
     name = alert.rule.name
     with ExitStack() as stack:
         patient = Patient(factory, directory / "models", models, ())
         stack.callback(patient.end)
         patient.start()
         hook = stack.enter_context(Webhook())
-        manager = Alertmanager(directory / "alertmanager", configuration(given, hook.url))
+        manager = Alertmanager(directory / "alertmanager", configuration(routes, hook.url))
         stack.enter_context(manager)
         url = f"{patient.deployment.metrics_url}"
         target = pointed_at(job, url if url.endswith("/metrics") else f"{url}/metrics",
@@ -142,7 +141,7 @@ def deliver(
         prometheus.scraped(time.time(), times=6)
         early = hook.wait(name, "firing", 0.0) is not None
         began = time.monotonic()
-        with _injected(patient, fault):
+        with injected(patient, fault):
             firing = None if early else hook.wait(name, "firing", WITHIN_S)
         repaired = time.monotonic()
         resolved = hook.wait(name, "resolved", WITHIN_S) if firing else None
@@ -150,18 +149,6 @@ def deliver(
             name, fault, firing, firing.at - began if firing else None, resolved,
             resolved.at - repaired if resolved else None, early, time.monotonic() - began,
         )  # fmt: skip
-
-
-@contextmanager
-def _injected(patient: Patient, fault: str) -> Iterator[None]:
-    if fault == "down":
-        patient.kill()
-        yield
-        patient.boot_again()
-        return
-    patient.errors = True
-    yield
-    patient.errors = False
 
 
 def wrong(found: Delivered, document: Any) -> list[str]:
@@ -184,10 +171,10 @@ def wrong(found: Delivered, document: Any) -> list[str]:
 
 
 def readable(path: Path | None) -> Mapping[str, Any]:
-    """A file of routes as a mapping; empty where there is none."""
+    """A file of routes as a mapping, empty where there is none. Raises Unreadable."""
     if path is None:
         return {}
     document = plain(read_yaml(path))
     if not isinstance(document, dict):
-        raise ToolError(f"{path.name} is no mapping")
+        raise Unreadable(path, "is no mapping")
     return document

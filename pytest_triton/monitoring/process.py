@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -30,7 +31,7 @@ _LOOK = 0.05
 #: The kernel ends it when its creator ends, however that happens.
 _TIED = (
     "import ctypes,os,sys;ctypes.CDLL(None).prctl(1,9);"
-    "sys.exit(1) if os.getppid()==1 else os.execv(sys.argv[1],sys.argv[1:])"
+    "sys.exit(1) if os.getppid()!=int(sys.argv[1]) else os.execv(sys.argv[2],sys.argv[2:])"
 )
 
 
@@ -81,8 +82,9 @@ class Program:
         command = [find(self.program), *self._arguments()]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _TIED, *command], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, cwd=self.directory, start_new_session=True,
+                [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), *command],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
+                start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + READY_S
         while time.monotonic() < deadline and self._process.poll() is None:

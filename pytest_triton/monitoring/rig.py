@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_triton.criteria import Missing, NotAssessed, Reason
+from pytest_triton.errors import ToolError
 from pytest_triton.handed_in import HandedIn
 from pytest_triton.monitor.rules import Rule, read_rules
 from pytest_triton.monitor.scraping import Job, Scraping, pointed_at, read_scraping
@@ -23,6 +24,11 @@ from pytest_triton.subject import Subject
 
 #: How rules of ours scrape where nobody handed a prometheus.yml in.
 PLAIN = Job("triton", ("triton:8002",), "/metrics", 15.0, (), 0, {"job_name": "triton"})
+
+
+def blocked(error: NoProgram) -> NotAssessed:
+    """What a clause becomes where a program of the stack is not installed."""
+    return NotAssessed(Reason.BLOCKED, f"{error.message}: {error.remedy}")
 
 
 class Monitored:
@@ -71,8 +77,13 @@ class Monitored:
             copy.parent.mkdir(parents=True, exist_ok=True)
             if not copy.exists():
                 shutil.copyfile(path, copy)
-            if not promtool.check_rules(copy):
-                made.append(copy)
+            try:
+                if not promtool.check_rules(copy):
+                    made.append(copy)
+            except promtool.TooSlow:  # not accepted: ALR-01 says so
+                continue
+            except NoProgram as error:
+                raise blocked(error) from None
         return made
 
     def prometheus(self) -> Prometheus:
@@ -95,12 +106,23 @@ class Monitored:
     def brought(self) -> Prometheus:
         """As :meth:`prometheus`, once metrics of Triton have come; NotAssessed where none come."""
         found = self.prometheus()
-        found.scraped(time.time(), times=2)
+        if self.drops_every_target(found):
+            raise NotAssessed(Reason.BLOCKED, f"job {self.job.name} has no target: see PRM-01")
         if not any(name.startswith("nv_") for name in found.names()):
             raise NotAssessed(
                 Reason.BLOCKED, f"job {self.job.name} brings no metrics of Triton: see PRM-01"
             )
         return found
+
+    def drops_every_target(self, prometheus: Prometheus) -> bool:
+        """Whether the job's relabelling leaves nothing to scrape; waits for scrapes otherwise."""
+        try:
+            prometheus.scraped(time.time(), times=2)
+        except ToolError:
+            if prometheus.targets():
+                raise
+            return True
+        return False
 
     def another(self, name: str, rules: Sequence[Path]) -> Prometheus:
         """One more that scrapes the subject, with other rules; not started. Raises NotAssessed."""
@@ -111,7 +133,14 @@ class Monitored:
         try:
             self._stack.enter_context(made)
         except NoProgram as error:
-            raise NotAssessed(Reason.BLOCKED, f"{error.message}: {error.remedy}") from None
+            raise blocked(error) from None
+        except ToolError as error:
+            given = self.handed.prometheus
+            if given is not None and promtool.check_config(given):
+                raise NotAssessed(
+                    Reason.BLOCKED, f"Prometheus refuses job {self.job.name}: see PRM-01"
+                ) from error
+            raise
         return made
 
     def _pointed(self) -> dict[str, Any]:

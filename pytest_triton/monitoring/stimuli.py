@@ -95,8 +95,6 @@ class Recording:
 
     fault: str
     parts: list[Part] = field(default_factory=list)
-    sent: int = 0
-    failed: int = 0
 
     def part(self, name: str) -> Part:
         return next(part for part in self.parts if part.name == name)
@@ -114,7 +112,6 @@ class Patient:
         self.deployment: Deployment = self._boot()
         self.errors = False
         self.impatient = False
-        self.sent = self.failed = 0
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -151,11 +148,9 @@ class Patient:
     def ask(self, http: HttpProbe, name: str, do: int, *, impatient: bool = False) -> bool:
         """One request; whether it was answered."""
         parameters = {"timeout": IMPATIENT_US} if impatient else None
-        self.sent += 1
         try:
             http.infer(name, {"DO": np.array([[do]], np.int32)}, parameters=parameters)
         except ProbeError:
-            self.failed += 1
             return False
         return True
 
@@ -213,6 +208,8 @@ class Patient:
 
     def kill(self) -> None:
         """SIGKILL to tritonserver; what it started goes with it."""
+        assert self.deployment.pid is not None
+        os.kill(self.deployment.pid, signal.SIGKILL)
         self.factory.stop(self.deployment)
 
     def boot_again(self) -> None:
@@ -255,17 +252,17 @@ def record(patient: Patient, fault: str) -> Recording:
         stack.callback(patient.stop)
         time.sleep(3 * EVERY_S)
         made.parts.append(_record(patient, "healthy"))
-        with _injected(patient, fault):
+        with injected(patient, fault):
             time.sleep(EVERY_S)
             made.parts.append(_record(patient, "faulty"))
         time.sleep(2 * EVERY_S)
         made.parts.append(_record(patient, "repaired"))
-    made.sent, made.failed = patient.sent, patient.failed
     return made
 
 
 @contextmanager
-def _injected(patient: Patient, fault: str) -> Iterator[None]:
+def injected(patient: Patient, fault: str) -> Iterator[None]:
+    """One of :data:`FAULTS`, repaired when the block ends."""
     if fault == "errors":
         patient.errors = True
         yield

@@ -12,7 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pytest_triton.criteria import NotAssessed
 from pytest_triton.errors import ToolError
+from pytest_triton.handed_in import HandedIn
 from pytest_triton.monitor.rules import read_rules
 from pytest_triton.monitoring.alerting import Alertmanager, Webhook, configuration
 from pytest_triton.monitoring.delivery import (
@@ -24,6 +26,7 @@ from pytest_triton.monitoring.delivery import (
 )
 from pytest_triton.monitoring.process import NoProgram, find
 from pytest_triton.monitoring.prometheus import Prometheus, QueryFailed
+from pytest_triton.monitoring.rig import Monitored
 
 
 @pytest.mark.parametrize(
@@ -90,6 +93,18 @@ def test_a_program_that_is_not_there_names_the_remedy(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoProgram, match="apt-get install prometheus"):
         find("prometheus")
+
+
+def test_without_the_programs_nothing_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not assessed with the remedy: neither a pass nor our error."""
+    rules = tmp_path / "rules.yml"
+    rules.write_text("groups: []")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    made = Monitored(None, HandedIn(tmp_path, rules=(rules,)), tmp_path / "work")  # type: ignore[arg-type]
+    with pytest.raises(NotAssessed, match="apt-get install prometheus"):
+        made.rule_files()
 
 
 def test_a_prometheus_that_cannot_start_says_why(tmp_path: Path) -> None:
