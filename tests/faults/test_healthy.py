@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from faulty.data import KINDS
 from faulty.judge import Judged, judge
 from faulty.submitted import HANDED_IN, handed_in
@@ -21,6 +22,10 @@ OPEN = {"not_built", "not_applicable"}
 EVERYTHING_S = 900.0
 
 
+#: A measurement that could not tell may be tried again; a healthy subject that failed never is.
+once_more = pytest.mark.flaky(reruns=1, rerun_except="false alarm")
+
+
 def _not_clean(judged: Judged, *, deselected: bool = False) -> dict[str, str]:
     allowed = OPEN | ({"deselected"} if deselected else set())
     return {
@@ -31,17 +36,25 @@ def _not_clean(judged: Judged, *, deselected: bool = False) -> dict[str, str]:
     }
 
 
+def _assert_clean(found: dict[str, str], what: str) -> None:
+    told = [f"{name} {entry}" for name, entry in found.items()]
+    alarms = [line for line in told if line.split()[1] in ("fail", "error", "missing")]
+    assert not alarms, f"false alarm, {what}: {alarms}"
+    assert not told, f"{what}: {told}"
+
+
 def needs_gpu(requires: str) -> bool:
     """Whether an expression names the capability."""
     return bool(requires) and "gpu" in names(requires)
 
 
+@once_more
 def test_the_healthy_reference_is_clean(healthy_run: int, tmp_path: Path) -> None:
     handed = {"PYTEST_TRITON_HANDED_IN": str(handed_in(tmp_path / "handed_in"))}
     judged = judge(
         tmp_path / "run", ["--triton-device", "cpu"], environment=handed, timeout=EVERYTHING_S
     )
-    assert not _not_clean(judged), f"run {healthy_run}"
+    _assert_clean(_not_clean(judged), f"run {healthy_run}")
     built = [
         name
         for name, clause in load().clauses.items()
@@ -51,6 +64,7 @@ def test_the_healthy_reference_is_clean(healthy_run: int, tmp_path: Path) -> Non
     assert judged.report["verdict"]["exit_status"] == 0
 
 
+@once_more
 def test_what_is_handed_in_holds(healthy_run: int, tmp_path: Path, slow) -> None:
     handed = {"PYTEST_TRITON_HANDED_IN": str(handed_in(tmp_path / "handed_in"))}
     judged = judge(
@@ -59,16 +73,17 @@ def test_what_is_handed_in_holds(healthy_run: int, tmp_path: Path, slow) -> None
         environment=handed,
         deselect=slow("handed_in", ("BEN-01", "LDT-01", "TRB-02")),
     )
-    assert judged.status("BEN-01")[0] in ("pass", "inconclusive"), judged.output
-    assert judged.status("LDT-01") == ("pass", None), judged.output
-    assert judged.status("TRB-02") == ("pass", None), judged.output
+    assert judged.status("BEN-01")[0] in ("pass", "inconclusive"), f"false alarm: {judged.output}"
+    assert judged.status("LDT-01") == ("pass", None), f"false alarm: {judged.output}"
+    assert judged.status("TRB-02") == ("pass", None), f"false alarm: {judged.output}"
 
 
+@once_more
 def test_each_kind_of_subject_is_clean(baseline: Callable[[str], Judged]) -> None:
     for kind in KINDS:
         if kind == "gpu" and not gpu_count():
             continue
-        assert not _not_clean(baseline(kind), deselected=True), kind
+        _assert_clean(_not_clean(baseline(kind), deselected=True), kind)
 
 
 def test_the_proxy_changes_nothing(

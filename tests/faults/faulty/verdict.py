@@ -52,5 +52,8 @@ def idle_rules(fault: Fault, told: Sequence[Mapping[str, Any]]) -> list[str]:
         if what["errors"]:
             found.append(f"rule {number} {rule}: {what['errors']}")
         elif not what["hits"]:
-            found.append(f"rule {number} changed nothing ({what['matched']} matches): {rule}")
+            alone = f", {what['alone']} had nobody to swap with" if what["alone"] else ""
+            found.append(
+                f"rule {number} changed nothing ({what['matched']} matches{alone}): {rule}"
+            )
     return found

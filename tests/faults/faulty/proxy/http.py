@@ -193,12 +193,7 @@ class Handler(BaseHTTPRequestHandler):
         if rule.previous:
             status, headers, answer = one.exchange(self.path, (status, headers, answer))
         if rule.swap:
-            mine = status, headers, answer, body
-            status, headers, answer, theirs = one.trade(mine)
-            if rule.swap == "id":
-                status, headers, answer = mine[0], *_with_id_of(mine[1], mine[2], theirs)
-            elif rule.swap == "values":
-                headers, answer = _with_id_of(headers, answer, body)
+            status, headers, answer = _swapped(one, status, headers, answer, body)
         if rule.status != "":
             status = int(rule.status)
         lowered = {name.lower(): value for name, value in headers}
@@ -304,6 +299,21 @@ def _ask_json(one: Active, body: bytes) -> bytes:
     for path, value in one.rule.ask.items():
         paths.put(document, path, value)
     return json.dumps(document).encode()
+
+
+def _swapped(
+    one: Active, status: int, headers: list[tuple[str, str]], answer: bytes, body: bytes
+) -> Whole:
+    """The answer with what the rule swaps from another's; as it is when nobody else came."""
+    traded = one.trade((status, headers, answer, body))
+    if traded is None:
+        return status, headers, answer
+    theirs: Whole = traded[:3]
+    if one.rule.swap == "id":
+        return status, *_with_id_of(headers, answer, traded[3])
+    if one.rule.swap == "values":
+        return theirs[0], *_with_id_of(theirs[1], theirs[2], body)
+    return theirs
 
 
 def _with_id_of(

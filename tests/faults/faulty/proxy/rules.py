@@ -148,6 +148,8 @@ class Active:
         self.matched = 0
         self.hits = 0
         self.errors: list[str] = []
+        #: Answers that found nobody to be swapped with and stayed as they were: the last of a load.
+        self.alone = 0
         self._taken = 0
         self._lock = threading.Lock()
         self._memory: dict[str, Any] = {}
@@ -239,7 +241,7 @@ class Active:
             return before
 
     def trade(self, mine: Any) -> Any:
-        """Give a value for that of whoever comes next, or is waiting; ValueError if nobody does."""
+        """Give a value for that of whoever comes next, or is waiting; None if nobody does."""
         with self._market:
             if self._offer is not None:
                 offer, self._offer = self._offer, None
@@ -250,7 +252,8 @@ class Active:
             if self._market.wait_for(lambda: len(offer) > 1, TRADE_S):
                 return offer[1]
             self._offer = None
-        raise ValueError(f"nobody to trade with for {TRADE_S:g} s")
+            self.alone += 1
+        return None
 
     def did(self, changed: bool, trouble: str = "") -> None:
         """Note what came of it."""

@@ -23,7 +23,13 @@ class State:
     def told(self) -> list[dict[str, Any]]:
         """What came of each rule."""
         return [
-            {"matched": one.matched, "hits": one.hits, "errors": one.errors} for one in self.rules
+            {
+                "matched": one.matched,
+                "hits": one.hits,
+                "alone": one.alone,
+                "errors": one.errors,
+            }
+            for one in self.rules
         ]
 
     def keep(self) -> None:
