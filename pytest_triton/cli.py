@@ -19,6 +19,7 @@ USAGE = 2
 
 COMMANDS = {
     "ablate": "what each optimisation of a TorchScript model brings, accuracy beside speed",
+    "bottleneck": "where a request's time goes, what limits a model, and what to change",
     "compare": "a HuggingFace model in process against itself behind Triton",
     "llama": "a Llama as logits and as a token stream, against generate()",
     "diff": "two reports: what got worse, and what only noise tells apart",

@@ -16,7 +16,7 @@ CEILING, FLOOR, HEIGHT = 90.0, 254.0, 308.0
 LABELS = (18.0, 38.0, 58.0)
 #: Batch sizes up to which each has a place of its own.
 PLACES = 40
-HUES = 5
+HUES = 6
 
 
 def distribution(picture: Picture, series: Series, entries: Sequence[Mapping[str, Any]]) -> None:

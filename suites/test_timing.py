@@ -16,7 +16,7 @@ from pytest_triton.timing.budgets import MOST_S, budgets_of, measure
 from pytest_triton.timing.cold import cold
 from pytest_triton.timing.fresh import fresh
 from pytest_triton.timing.tail import tail
-from pytest_triton.timing.way import Finding, advice, outside, overhead, stages
+from pytest_triton.timing.way import Finding, advice, analysed, outside, overhead
 
 #: A light run is repeated so often, while it cannot tell.
 LOOKS = 4
@@ -69,10 +69,11 @@ def test_requests_wait_inside(triton_subject: Subject, triton_evidence: Evidence
     triton_evidence.measure("by the server's account", timed.inside_ms, "ms")
     triton_evidence.measure("outside the server", 100 * found.value, "%",
                             budget=100 * found.budget)  # fmt: skip
-    triton_evidence.stages(
-        {name.replace("_", " "): ms for name, ms in stages(timed).items()}, name="where time goes"
-    )
-    triton_evidence.attach("advice.txt", advice(timed))
+    config = triton_subject.models[timed.model].config
+    model, levels = analysed(runs.alone(triton_subject), timed, config)
+    first, *more = [(f"{one.concurrency} in flight", one.parts_ms) for one in levels]
+    triton_evidence.stages(first[1], name="where time goes", rows=dict(more), y_name=first[0])
+    triton_evidence.attach("advice.txt", advice(model, levels))
     _settle(found)
 
 

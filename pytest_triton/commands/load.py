@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pytest_triton.commands import load_streams, shared
-from pytest_triton.errors import Misused, ToolError
+from pytest_triton.commands import endpoint, load_streams, shared
+from pytest_triton.errors import Misused
 
 if TYPE_CHECKING:
     from pytest_triton.load.plan import Plan
@@ -45,12 +44,7 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @click.command(name="load", epilog=_EPILOG)
 @click.argument("model")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True,
-              help="The HTTP endpoint: load, and the server's statistics.")  # fmt: skip
-@click.option("--grpc-url", metavar="HOST:PORT",
-              help="For --protocol grpc (default: 8001 beside an HTTP endpoint at 8000).")  # fmt: skip
-@click.option("--version", default="", help="Of the model (default: what the server chooses).")
-@click.option("--protocol", type=click.Choice(["http", "grpc"]), default="http", show_default=True)
+@endpoint.where
 @click.option("--concurrency", metavar="N | N,N | FROM:TO:STEP",
               help="Closed loop: requests in flight.  [default: 1]")  # fmt: skip
 @click.option("--request-rate", metavar="R | R,R | FROM:TO:STEP",
@@ -65,12 +59,8 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
               help="Seconds before each level that do not count.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True,
               help="Rows of a request.")  # fmt: skip
-@click.option("--inputs", type=_FILE, metavar="FILE",
-              help="Inputs, as --triton-inputs takes them (default: out of the metadata).")  # fmt: skip
-@click.option("--header", multiple=True, metavar="'N: v'", help="Repeatable.")
-@click.option("--tls-ca", type=_FILE)
-@click.option("--tls-cert", type=_FILE)
-@click.option("--tls-key", type=_FILE)
+@endpoint.inputs
+@endpoint.access
 @click.option("--timeout", type=click.FloatRange(min=0.001),
               help="Seconds for one request.  [default: 10; of a whole stream 60]")  # fmt: skip
 @click.option("--check-every", type=click.IntRange(min=1), default=10, show_default=True,
@@ -99,11 +89,11 @@ def command(model: str, json_file: Path | None, **options: Any) -> None:
     from pytest_triton.probe.types import ProbeError
 
     trace, levels = _levels(options)
-    target = _target(model, options)
+    target = endpoint.target(model, options)
     try:
         streams = load_streams.wanted_streams(target, options)
     except ProbeError as error:
-        raise _gone(target, error) from None
+        raise endpoint.gone(target, error) from None
     timeout = options["timeout"] or (load_streams.TIMEOUT if streams else _TIMEOUT)
     wanted = Wanted(
         options["protocol"], options["duration"], options["warmup"], options["batch"],
@@ -114,7 +104,7 @@ def command(model: str, json_file: Path | None, **options: Any) -> None:
     if options["engine"] == "perf_analyzer":
         _analyze(target, wanted, levels, json_file)
         return
-    progress = _Progress()
+    progress = endpoint.Progress()
     if streams:
         told = (progress.say, progress.clear)
         load_streams.run(target, wanted, levels, options, json_file, told)
@@ -131,7 +121,7 @@ def command(model: str, json_file: Path | None, **options: Any) -> None:
     try:
         sweep(target, wanted, levels, progress.say, each)
     except ProbeError as error:
-        raise _gone(target, error) from None
+        raise endpoint.gone(target, error) from None
     finally:
         progress.clear()
         records = [record(found, model) for found in made]
@@ -156,7 +146,7 @@ def _analyze(target: Target, wanted: Wanted, levels: list[Level], json_file: Pat
     from pytest_triton.probe.types import ProbeError
 
     made: list[Analyzed] = []
-    progress = _Progress()
+    progress = endpoint.Progress()
 
     def each(found: Analyzed) -> None:
         progress.clear()
@@ -168,32 +158,12 @@ def _analyze(target: Target, wanted: Wanted, levels: list[Level], json_file: Pat
     try:
         analyze(target, wanted, levels, progress.say, each)
     except ProbeError as error:
-        raise _gone(target, error) from None
+        raise endpoint.gone(target, error) from None
     finally:
         progress.clear()
         if made:
             click.echo("measured by perf_analyzer, which times answers and does not read them")
             shared.write(json_file, lambda: to_json([found.record for found in made]))
-
-
-def _gone(target: Target, error: Exception) -> ToolError:
-    return ToolError(f"{target.model} at {target.http_url}: {error}",
-                     "is a Triton there, and ready?")  # fmt: skip
-
-
-class _Progress:
-    """One line on a terminal that is written over; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._shows = sys.stderr.isatty()
-
-    def say(self, text: str) -> None:
-        if self._shows:
-            click.echo(f"\r\x1b[K  {text}", nl=False, err=True)
-
-    def clear(self) -> None:
-        if self._shows:
-            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 def _levels(options: dict[str, Any]) -> tuple[Plan | None, list[Level]]:
@@ -212,23 +182,3 @@ def _levels(options: dict[str, Any]) -> tuple[Plan | None, list[Level]]:
     if options["request_rate"] is not None:
         return None, rates(options["request_rate"])
     return None, concurrencies(options["concurrency"] or "1")
-
-
-def _target(model: str, options: dict[str, Any]) -> Target:
-    from pytest_triton.launch.attach import attach
-    from pytest_triton.loading.target import Target
-    from pytest_triton.settings import Settings
-
-    for header in options["header"]:
-        if ":" not in header:
-            raise Misused(f"--header {header!r} has no colon", "write it like 'Name: value'")
-    headers = Settings(header=tuple(options["header"])).headers
-    there = attach(options["url"], grpc_url=options["grpc_url"], headers=headers)
-    if options["protocol"] == "grpc" and not there.grpc_url:
-        raise Misused("no gRPC endpoint is known", "give --grpc-url HOST:PORT")
-    files = tuple(str(options[name]) if options[name] else None for name in
-                  ("tls_ca", "tls_cert", "tls_key"))  # fmt: skip
-    return Target(
-        model, there.http_url, there.grpc_url, options["version"], headers,
-        (files[0], files[1], files[2]), options["inputs"], options["seed"],
-    )  # fmt: skip

@@ -75,6 +75,9 @@ def collected(
         for one, two in pairwise(cpu)
         if two.at > opened and one.at < closed
     ]
+    server = sum(
+        two.served - one.served for one, two in pairwise(cpu) if two.at > opened and one.at < closed
+    )
     spent = sum(to - since for since, to, _ in series)
     others = sum((to - since) * cores for since, to, cores in series)
     good = sum(header["good"] for header in headers)
@@ -98,6 +101,7 @@ def collected(
         error_texts=errors,
         wrong_texts=wrong,
         foreign_cpu=others / spent if spent else math.nan,
+        server_cpu=server / spent if spent and server > 0 else math.nan,
         foreign_series=series,
         client_cpu_s=sum(header["cpu_s"] for header in headers),
         inferences=rate * (sum(request.batch for request in requests) / len(requests)),

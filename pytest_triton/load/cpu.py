@@ -13,21 +13,26 @@ _TREE_EVERY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CpuSample:
-    """CPU seconds since boot (``busy``) and of our processes (``own``), at monotonic ``at``."""
+    """CPU seconds since boot (``busy``), of our processes (``own``), and the server's part of
+    these (``served``), at monotonic ``at``."""
 
     at: float
     busy: float
     own: float
+    served: float = 0.0
 
 
 class CpuMeter:
-    """Samples the machine and process trees. ``roots`` are counted with their descendants,
-    ``alone`` without."""
+    """Samples the machine and process trees. ``roots`` and the server's ``served`` are counted
+    with their descendants, ``alone`` without."""
 
-    def __init__(self, roots: Iterable[int], alone: Iterable[int] = ()) -> None:
-        self._roots = tuple(roots)
+    def __init__(
+        self, roots: Iterable[int], alone: Iterable[int] = (), served: Iterable[int] = ()
+    ) -> None:
+        self._roots, self._server = tuple(roots), tuple(served)
         self._alone = tuple(alone)
         self._seconds: dict[int, float] = {}
+        self._served: set[int] = set()
         self._walked = float("-inf")
         self._tick = 1.0 / os.sysconf("SC_CLK_TCK")
 
@@ -36,13 +41,16 @@ class CpuMeter:
         now = time.monotonic()
         if now - self._walked >= _TREE_EVERY:
             self._walked = now
-            for pid in (*self._alone, *(p for root in self._roots for p in descendants(root))):
+            self._served.update(pid for root in self._server for pid in descendants(root))
+            ours = (pid for root in self._roots for pid in descendants(root))
+            for pid in (*self._alone, *ours, *self._served):
                 self._seconds.setdefault(pid, 0.0)
         for pid in self._seconds:
             seconds = process_seconds(pid)
             if seconds is not None:  # what has ended keeps its last value
                 self._seconds[pid] = max(seconds, self._seconds[pid])
-        return CpuSample(time.monotonic(), self._busy(), sum(self._seconds.values()))
+        served = sum(self._seconds[pid] for pid in self._served)
+        return CpuSample(time.monotonic(), self._busy(), sum(self._seconds.values()), served)
 
     def _busy(self) -> float:
         # idle time is kept in microseconds, the others are counted in ticks by chance

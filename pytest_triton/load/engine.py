@@ -256,7 +256,7 @@ def _run(
             [{**common, **job} for job in jobs], parts, times,
             deadline=time.monotonic() + _START_S + wire.timeout_s,
         )  # fmt: skip
-        meter = CpuMeter((*workers.pids, *pids), alone=(os.getpid(),))
+        meter = CpuMeter(workers.pids, alone=(os.getpid(),), served=pids)
         samples: list[CpuSample] = [meter.sample()]
         if served:
             served.begin()

@@ -51,6 +51,8 @@ class LoadResult:
     error_texts: Counter[str] = field(default_factory=Counter)
     wrong_texts: Counter[str] = field(default_factory=Counter)
     foreign_cpu: float = math.nan
+    server_cpu: float = math.nan
+    """Cores that the server's named processes used; NaN where none was named."""
     foreign_series: Sequence[tuple[float, float, float]] = ()
     """(from, to, cores) in seconds after the window opened."""
     client_cpu_s: float = 0.0
@@ -240,8 +242,10 @@ def merged(one: LoadResult, two: LoadResult) -> LoadResult:
         for since, to, cores in _inside(run.foreign_series, run.duration_s)
     ]
     spent = sum(to - since for since, to, _ in series)
+    server = one.server_cpu * one.duration_s + two.server_cpu * two.duration_s
     return replace(
         one,
+        server_cpu=server / duration if duration > 0 else math.nan,
         requests=one.requests + two.requests,
         errors=one.errors + two.errors,
         wrong=one.wrong + two.wrong,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from pytest_triton.bottleneck.causes import analyse
+from pytest_triton.bottleneck.facts import Facts, Model, facts_of, model_of
 from pytest_triton.load.stats import Verdict
 from pytest_triton.load.trust import OCCUPIED
 from pytest_triton.timing.runs import Timed, restless
@@ -74,26 +79,17 @@ def outside(timed: Timed, network_ms: float) -> Finding:
     return Finding("fail", share, OUTSIDE, told)
 
 
-def stages(timed: Timed) -> dict[str, float]:
-    """The mean latency of a request in parts, in ms; empty where the server does not tell."""
-    served = timed.result.served
-    if served is None or not served.success:
-        return {}
-    parts = {name: ns / served.success / 1e6 for name, ns in served.stages_ns.items()}
-    away = max(float(timed.latency_ms.mean()) - timed.inside_ms, 0.0)
-    return {**parts, "outside the server": away}
+def analysed(alone: Timed, busy: Timed, config: Mapping[str, Any]) -> tuple[Model, list[Facts]]:
+    """What is known of the model, one request at a time and several at once."""
+    model = model_of(config)
+    cores = os.cpu_count() or 1
+    return model, [facts_of(one.result, model.instances, cores=cores) for one in (alone, busy)]
 
 
-def advice(timed: Timed) -> str:
-    """Where the time goes, and what to change: for people."""
-    parts = stages(timed)
-    if not parts:
-        return "the server does not tell where the time goes"
-    most = max(parts, key=lambda name: parts[name])
-    return {
-        "queue": "most time is spent in the queue: more instances, or larger batches",
-        "compute_infer": "most time is spent in the model: a faster one, half precision, a GPU",
-        "compute_input": "most time is spent on inputs: binary tensors, shared memory",
-        "compute_output": "most time is spent on outputs: binary tensors, smaller outputs",
-        "outside the server": "most time is spent outside the server: network, gateway or client",
-    }[most]
+def advice(model: Model, levels: Sequence[Facts]) -> str:
+    """Where the time goes, what limits, and what to change: for people."""
+    found = analyse(levels, model)
+    return "\n".join(
+        f"{what}: {one.cause.title} ({one.because})\n  → {one.cause.change}"
+        for what, one in (("one request", found.latency), ("throughput", found.throughput))
+    )

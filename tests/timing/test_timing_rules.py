@@ -12,7 +12,7 @@ from pytest_triton.load.result import LoadResult
 from pytest_triton.load.serverside import Reading
 from pytest_triton.timing.runs import Timed, restless
 from pytest_triton.timing.tail import Tail, tail, undisturbed
-from pytest_triton.timing.way import advice, outside, overhead
+from pytest_triton.timing.way import advice, analysed, outside, overhead
 
 rng = np.random.default_rng(5)
 
@@ -130,16 +130,19 @@ def test_false_failures_of_the_tail_are_rare() -> None:
 
 @pytest.mark.parametrize(
     ("stage", "told"),
-    [("queue", "in the queue"), ("compute_infer", "in the model"), ("compute_input", "on inputs"),
-     ("compute_output", "on outputs"), ("", "outside the server")],
+    [("queue", "every instance is busy"), ("compute_infer", "the model itself"),
+     ("compute_input", "inputs are copied"), ("compute_output", "outputs are copied"),
+     ("", "holds requests back")],
 )  # fmt: skip
 def test_advice_names_what_takes_most(stage: str, told: str) -> None:
-    timed = run(around(10.0), 2.0 if not stage else 9.5)
+    alone = run(around(2.0), 1.9)
+    timed = run(around(10.0), 2.0 if not stage else 9.5, concurrency=4)
     names = ("queue", "compute_input", "compute_infer", "compute_output")
     stages = {name: (int(9e6) if name == stage else int(1e5)) for name in names}
-    served = replace(timed.result.served or Reading(), success=1, stages_ns=stages,
-                     request_ns=int(2e6 if not stage else 9.5e6))  # fmt: skip
-    assert told in advice(Timed("m", replace(timed.result, served=served)))
+    served = replace(timed.result.served or Reading(), success=1, stages_ns=stages, batches={1: 1},
+                     request_ns=int(2e6 if not stage else 9.5e6), busy_ns=int(1e10))  # fmt: skip
+    busy = Timed("m", replace(timed.result, served=served))
+    assert told in advice(*analysed(alone, busy, {"name": "m"})).splitlines()[2]
 
 
 def test_one_stall_is_one_event() -> None:

@@ -1,0 +1,1 @@
+"""What limits a model under load, and what to change. Import the submodules."""
