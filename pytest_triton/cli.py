@@ -30,6 +30,7 @@ COMMANDS = {
     "load": "load on a model of a running server: latency, throughput, what the server counts",
     "locust": "load from workers on several machines, through Locust",
     "memory": "what models take of host and GPU memory, and whether it grows",
+    "objectives": "availability, latency, TTFT and ITL over a window, by both accounts",
     "probes": "small models that let an endpoint be judged by every clause",
     "render": "report.json as an HTML page",
     "serve": "a real Triton in the foreground, without Docker",

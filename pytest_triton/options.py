@@ -248,7 +248,8 @@ INI_OPTIONS: tuple[Option, ...] = (
         "verdict",
         "path",
         "TOML file of budgets that LAT-02 judges: [[budget]] with model, rate or concurrency, and "
-        "p95_ms, throughput_rps, error_rate …",
+        "p95_ms, throughput_rps, error_rate …; and of objectives that SLO-01 and SLO-02 judge: "
+        "[[objective]] with model, availability, p95_ms, ttft_p95_ms, itl_p95_ms …",
         "FILE",
         typed=False,
     ),

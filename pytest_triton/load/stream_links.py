@@ -1,13 +1,14 @@
 """One connection that carries one stream at a time: gRPC, or server-sent events over HTTP.
 
 Everything is read strictly. The end of a gRPC stream is ``triton_final_response``; that of an
-HTTP stream the last chunk of its body.
+HTTP stream the last chunk of its body, or its length where a gateway says it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
@@ -23,6 +24,7 @@ from pytest_triton.probe.http import model_path
 from pytest_triton.probe.types import MalformedAnswer
 
 _METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
+_LENGTH = re.compile(rb"\r\ncontent-length: (\d+)\r\n")
 #: Bytes of one event, of a head and of a message, at most.
 _LIMIT = 16 << 20
 
@@ -208,7 +210,9 @@ class HttpLink:
         self._writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         status = head.split(b" ", 2)[1].decode("latin-1")
-        if status != "200" or b"transfer-encoding: chunked" not in head:
+        sized = _LENGTH.search(head) if b"\r\ncontent-type: text/event-stream" in head else None
+        pieces = self._sized(int(sized[1])) if sized else self._chunks()
+        if status != "200" or (not sized and b"transfer-encoding: chunked" not in head):
             empty = b"\r\ncontent-length: 0\r\n" in head
             more = b"" if empty else await self._reader.read(2000)
             if status != "200":
@@ -217,7 +221,7 @@ class HttpLink:
                 return
             raise StreamFailed(f"the answer is no stream: {more[:80]!r}")
         kept = b""
-        async for piece in self._chunks():
+        async for piece in pieces:
             kept += piece
             *whole, kept = kept.split(b"\n\n")
             for event in whole:
@@ -225,6 +229,15 @@ class HttpLink:
         if kept.strip():
             raise StreamFailed(f"the stream ended inside an event: {kept[:80]!r}")
         self._whole = b"\r\nconnection: close" not in head
+
+    async def _sized(self, left: int) -> AsyncGenerator[bytes, None]:
+        """The body that a gateway held back until it was whole: it knows how long it is."""
+        while left:
+            piece = await self._reader.read(min(left, _LIMIT))
+            if not piece:
+                raise StreamFailed("the connection was closed before the stream's end")
+            left -= len(piece)
+            yield piece
 
     async def _chunks(self) -> AsyncGenerator[bytes, None]:
         while True:

@@ -43,7 +43,7 @@ _SOON = 0.05
 class StreamJob:
     """A load: either ``concurrency`` streams at once, or a ``plan`` (its warm-up included) with
     at most ``connections``. Seconds; ``pids`` are processes of the server on this machine, None
-    where it is elsewhere."""
+    where it is here and nobody knows them."""
 
     place: Place
     protocol: StreamProtocol
@@ -250,7 +250,9 @@ def _collected(
         for one, two in pairwise(samples)
         if two.at > opened and one.at < run.closed
     ]
-    seen = sum(to - since for since, to, _ in series) if job.pids != () else 0.0
+    if job.pids is None:  # what the server used would count as foreign
+        series = []
+    seen = sum(to - since for since, to, _ in series)
     others = sum((to - since) * cores for since, to, cores in series)
     tells = served is not None and served.tells
     plan = job.plan

@@ -154,7 +154,7 @@ def sweep(
     made = []
     for level in levels:
         load = stream_load(job(target, wanted, ready, level), Served(target.counters), say)
-        made.append(_streamed(load, level, ready))
+        made.append(streamed(load, level, ready))
         if each:
             each(made[-1])
     return made
@@ -178,7 +178,8 @@ def job(target: Target, wanted: Wanted, ready: Ready, level: Level) -> StreamJob
     )  # fmt: skip
 
 
-def _streamed(load: StreamLoad, level: Level, ready: Ready) -> Streamed:
+def streamed(load: StreamLoad, level: Level, ready: Ready) -> Streamed:
+    """A level out of its load: streams compared with what was said alone."""
     result = load.result
     checked, wrong = 0, Counter[str]()
     for stream in load.counted:

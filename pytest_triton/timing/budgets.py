@@ -57,8 +57,9 @@ def read(path: Path) -> list[Budget]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ToolError(f"{path}: {error}", _EXAMPLE) from None
-    entries = document.get("budget")
-    if set(document) != {"budget"} or not isinstance(entries, list) or not entries:
+    entries = document.get("budget", [])
+    known = {"budget", "objective"}
+    if not document or set(document) - known or not isinstance(entries, list):
         raise ToolError(f"{path} holds no [[budget]], or more than these", _EXAMPLE)
     return [_entry(f"{path}: budget {number}", entry) for number, entry in enumerate(entries, 1)]
 

@@ -40,7 +40,10 @@ def test_over_grpc(
     assert told in done.output
 
 
-ONE = chunk(event(token_ids=1) + b"\n\n")
+EVENT = event(token_ids=1) + b"\n\n"
+ONE = chunk(EVENT)
+#: What a gateway says that held a stream back until it was whole.
+SIZED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -61,6 +64,7 @@ ONE = chunk(event(token_ids=1) + b"\n\n")
         (HEAD + b"0\r\n\r\n", "the stream ended without a token"),
         (HEAD + chunk(event(other=2) + b"\n\n") + b"0\r\n\r\n", "the stream ended without a token"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "the answer is no stream"),
+        (SIZED % 500 + EVENT, "the connection was closed before the stream's end"),
     ],
 )  # fmt: skip
 def test_over_http(streaming: Streaming, answer: bytes, told: str) -> None:
@@ -77,8 +81,8 @@ def test_a_whole_answer_of_the_stub_is_right(streaming: Streaming) -> None:
         done = streaming.load("steady", "--protocol", "grpc", *SHORT, "--grpc-url", address)
     assert done.exit_code == 12, done.output
     assert "the server counts 0: something between answers by itself" in done.output
-    whole = HEAD + ONE + b"0\r\n\r\n"
-    with stub_server(instead_of_streams(streaming.deployment.http_url, whole)) as stub:
-        done = streaming.load("steady", *SHORT, "--url", stub.url)
-    assert done.exit_code == 12, done.output
-    assert "the server counts 0: something between answers by itself" in done.output
+    for whole in (HEAD + ONE + b"0\r\n\r\n", SIZED % len(EVENT) + EVENT):
+        with stub_server(instead_of_streams(streaming.deployment.http_url, whole)) as stub:
+            done = streaming.load("steady", *SHORT, "--url", stub.url)
+        assert done.exit_code == 12, done.output
+        assert "the server counts 0: something between answers by itself" in done.output

@@ -302,12 +302,8 @@ class TestEndedEarly:
 
 class TestRefused:
     def test_reruns(self, project) -> None:
-        project.suite(
-            conftest="""
-def pytest_addoption(parser):
-    parser.addoption("--reruns", type=int)
-"""
-        )
+        pytest.importorskip("pytest_rerunfailures")
+        project.suite()
         result = project.run("suite", "--reruns=2")
         assert result.status == 4
         assert "--reruns would turn" in result.output

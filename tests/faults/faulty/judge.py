@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .data import DIRECTORY
+
 SEED = 7
 #: Seconds for one run of the judge.
 TIMEOUT = 180.0
@@ -83,7 +85,7 @@ def judge(
                "-q", "--no-header", *(f"-pno:{name}" for name in _NO_PLUGINS),
                "--rootdir", str(directory), "-c", str(directory / "pytest.ini"),
                "--triton-report", str(directory / "report"), "--triton-seed", str(SEED),
-               *arguments]  # fmt: skip
+               *(one.replace("@FAULTS@", str(DIRECTORY)) for one in arguments)]  # fmt: skip
     for node in deselect:
         command += ["--deselect", node]
     log = directory / "output.txt"
