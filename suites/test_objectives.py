@@ -35,13 +35,7 @@ def _kept(subject: Subject, evidence: Evidence, windows: Iterable[Seen]) -> None
         name = f"{seen.objective.model} at {seen.load}"
         evidence.model = seen.objective.model
         for found in seen.judged:
-            unit = (
-                "ms"
-                if found.name.endswith("_ms")
-                else "answers"
-                if found.name == "content"
-                else "%"
-            )
+            unit = "ms" if found.name.endswith("_ms") else _UNITS.get(found.name, "%")
             evidence.measure(f"{found.name}, {name}", found.value, unit, budget=found.budget,
                              interval=found.interval)  # fmt: skip
             if found.verdict != "pass":
