@@ -114,6 +114,18 @@ class Charted:
             value=sum(parts.values()), more=more, **measured,
         )  # fmt: skip
 
+    def matrix(
+        self, columns: Sequence[str], rows: Mapping[str, Sequence[int]], name: str, value: float,
+        unit: str, **measured: Any,
+    ) -> None:  # fmt: skip
+        """What each row does in each column, as places in :data:`pytest_triton.series.GRID`."""
+        (first, cells), *others = rows.items()
+        more = {row: (unit, list(of)) for row, of in others}
+        self.series(
+            name, unit, x=list(columns), y=list(cells), kind="matrix", y_name=first, more=more,
+            value=value, **measured,
+        )  # fmt: skip
+
     def latency(
         self,
         latencies_ms: Numbers,

@@ -21,10 +21,30 @@ MAX_BYTES = 64 << 20
 #: Values of one series that report.json itself holds; more go into a file.
 INLINE = 256
 
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a cell of a grid says."""
+
+    name: str
+    mark: str
+    says: str
+
+
+#: By the number that a series has: nothing happened, and nothing had to; and so on.
+GRID = (
+    Cell("quiet", "", "quiet, as it should be"),
+    Cell("right", "✓", "fires, as it should"),
+    Cell("wrong", "✗", "fires and should not"),
+    Cell("missing", "–", "is quiet and should fire"),
+)
+
 #: What is drawn of a series: a distribution in order of time, ratios of pairs, one number against
 #: another, percentiles of windows against time, values against time, executions for each batch
-#: size, parts of a whole.
-Kind: TypeAlias = Literal["distribution", "pairs", "curve", "times", "moments", "batches", "stages"]
+#: size, parts of a whole, what each row does in each column.
+Kind: TypeAlias = Literal[
+    "distribution", "pairs", "curve", "times", "moments", "batches", "stages", "matrix"
+]
 KINDS: tuple[str, ...] = get_args(Kind)
 
 

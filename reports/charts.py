@@ -15,7 +15,7 @@ from typing import Any
 from pytest_triton.criteria.shows import measured, number, quantity
 from pytest_triton.series import NoSamples, Series, read
 
-from . import bars, lines
+from . import bars, grids, lines
 from .pictures import Picture
 from .text import clean
 
@@ -87,7 +87,7 @@ def _picture(picture: Picture, series: Series, entries: Sequence[Mapping[str, An
     if (
         not series.y
         or (needs_x and not series.x)
-        or (series.kind == "stages" and not series.labels)
+        or (series.kind in ("stages", "matrix") and not series.labels)
     ):
         picture.caption, picture.empty = ["n = 0"], "no data"
         return picture
@@ -101,6 +101,7 @@ def _picture(picture: Picture, series: Series, entries: Sequence[Mapping[str, An
             drawn = {
                 "curve": lines.curve, "times": lines.times, "moments": lines.moments,
                 "pairs": lines.pairs, "batches": bars.batches, "stages": bars.stages,
+                "matrix": grids.matrix,
             }[series.kind]  # fmt: skip
             drawn(picture, series, entries[0])
     except (ValueError, OverflowError, ZeroDivisionError, StopIteration):
@@ -115,7 +116,7 @@ def _counted(series: Series) -> str:
     count = sum(series.y) if series.kind == "batches" else len(series.y)
     of = {
         "pairs": "pairs", "curve": "points", "times": "windows", "moments": "points",
-        "batches": "executions", "stages": "parts",
+        "batches": "executions", "stages": "parts", "matrix": "columns",
     }  # fmt: skip
     return f"n = {quantity(count, of.get(series.kind, ''))}"
 

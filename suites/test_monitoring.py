@@ -167,7 +167,11 @@ def test_alerts_notice_their_faults(
         raise blocked(error) from None
     found = [alerts.judged(each, seen) for each in watched]
     triton_evidence.attach("alerts.json", [each.to_json() for each in found])
-    triton_evidence.measure("alerts that notice", sum(bool(one.noticed) for one in found), "alerts")
+    columns = ["all is well", *seen, "repaired"]
+    noticing = sum(bool(one.noticed) for one in found)
+    triton_evidence.matrix(
+        columns, alerts.table(found, seen), "alerts that notice", noticing, "alerts"
+    )
     for each in found:
         with triton_evidence.case(str(each.alert.rule)):
             if each.wrong:

@@ -193,6 +193,25 @@ def judged(alert: Watched, seen: Mapping[str, Firing]) -> Judged:
     return Judged(alert, tuple(wrong), "", noticed)
 
 
+def table(found: Sequence[Judged], seen: Mapping[str, Firing]) -> dict[str, list[int]]:
+    """Alert -> what it does while all is well, under each fault of ``seen``, and behind them, as
+    places in :data:`pytest_triton.series.GRID`."""
+    rows = {}
+    for each in found:
+        name, signal = each.alert.rule.name, each.alert.signal
+        must = set(MUST.get(signal, ()))
+        hits = must & set(each.noticed)
+        cells = [2 if any(name in one.healthy for one in seen.values()) else 0]
+        for fault, one in seen.items():
+            if name in one.faulty:
+                cells.append(1 if fault in MAY.get(signal, ()) else 2)
+            else:
+                cells.append(3 if fault in must and not hits and signal in MAY else 0)
+        cells.append(2 if any(name in one.repaired for one in seen.values()) else 0)
+        rows[name] = cells
+    return rows
+
+
 def _out_of_reach(alert: Watched) -> str:
     """A crowd of a size that was not tried is no fault of the rule."""
     pending = any(each.name == "nv_inference_pending_request_count" for each in alert.selected)

@@ -219,6 +219,30 @@ def test_stages(made: Any) -> None:
     assert second == {"queue": 9, "compute input": 0, "compute infer": 0, "overhead": 1}
 
 
+def test_matrix(made: Any) -> None:
+    evidence = made.evidence("LAT-01")
+    rows = {"TritonDown": [0, 1, 0], "TritonErrors": [2, 3, 0]}
+    evidence.matrix(["well", "down", "repaired"], rows, "alerts that notice", 1, "alerts")
+    made.pass_all()
+    made.replace("LAT-01", evidence=evidence)
+    drawn = Drawn(made, "LAT-01")
+    cells = [one.attrib for one in drawn.svg.iter("rect") if "data-row" in one.attrib]
+    read = {name: [int(c["data-y"]) for c in cells if c["data-row"] == name] for name in rows}
+    assert read == rows
+    assert [c["data-x"] for c in cells[:3]] == ["well", "down", "repaired"]
+    assert {c["class"] for c in cells} == {
+        "tr-cell tr-cell-quiet", "tr-cell tr-cell-right", "tr-cell tr-cell-wrong",
+        "tr-cell tr-cell-missing",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [-1, 4, 0.5])
+def test_a_cell_that_says_nothing(tmp_path: Path, value: float) -> None:
+    samples = {"kind": "matrix", "x": ["a"], "y": [value]}
+    entry = {"name": "s", "unit": "alerts", "value": 1, "samples": samples}
+    assert charts.draw(entry, tmp_path, []).empty == "the samples do not fit on one axis"
+
+
 def test_a_picture_says_what_it_is_to_those_who_do_not_see_it(made: Any) -> None:
     evidence = made.evidence("BAT-02")
     evidence.batches({1: 2, 4: 3})
@@ -236,6 +260,7 @@ SERIES: dict[str, dict[str, Any]] = {
     "no places": {"kind": "batches", "y": [1, 2]},
     "nothing finite": {"kind": "pairs", "x": [1], "y": [None]},
     "no names": {"kind": "stages", "y": [1.0]},
+    "no columns": {"kind": "matrix", "y": [1.0]},
 }
 
 
@@ -258,6 +283,7 @@ def test_an_empty_series_says_no_data(tmp_path: Path, samples: dict[str, Any]) -
         {"kind": "batches", "x": [1, 4096], "y": [1, 10**9]},
         {"kind": "stages", "x": ["a", "b"], "y": [0, 0]},
         {"kind": "stages", "x": ["a"], "y": [-4.0]},
+        {"kind": "matrix", "x": ["a" * 99] * 30, "y": [0] * 30, "y_name": "n" * 200},
         {"kind": "curve", "x": [1e-320, 1e300], "y": [1e-320, 1e308]},
     ],
 )
