@@ -227,7 +227,9 @@ def test_matrix(made: Any) -> None:
     made.replace("LAT-01", evidence=evidence)
     drawn = Drawn(made, "LAT-01")
     cells = [one.attrib for one in drawn.svg.iter("rect") if "data-row" in one.attrib]
-    read = {name: [int(c["data-y"]) for c in cells if c["data-row"] == name] for name in rows}
+    read = {
+        name: [int(float(c["data-y"])) for c in cells if c["data-row"] == name] for name in rows
+    }
     assert read == rows
     assert [c["data-x"] for c in cells[:3]] == ["well", "down", "repaired"]
     assert {c["class"] for c in cells} == {
