@@ -43,10 +43,15 @@ def clean(text: object, limit: int = LIMIT) -> str:
     # Twice the limit is enough of the raw text: escapes only make it shorter.
     kept = _ANSI.sub("", raw[: limit * 2].replace("\r\n", "\n"))
     kept = _CONTROL.sub(_picture, kept)
-    kept = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", kept)
+    kept = plain(kept)
     if len(kept) > limit or len(raw) > limit * 2:
         return f"{kept[:limit]}… ({len(raw)} characters in all)"
     return kept
+
+
+def plain(text: str) -> str:
+    """Text that UTF-8 can hold."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _picture(match: re.Match[str]) -> str:
