@@ -33,6 +33,7 @@ COMMANDS = {
     "objectives": "availability, latency, TTFT and ITL over a window, by both accounts",
     "probes": "small models that let an endpoint be judged by every clause",
     "render": "report.json as an HTML page",
+    "rescore": "a report graded again by another rubric and a person's marks, nothing run",
     "serve": "a real Triton in the foreground, without Docker",
     "server": "install, list and remove Triton servers",
     "tune": "batching, queue delay and instances of a model, searched by measurement",
