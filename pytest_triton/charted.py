@@ -126,6 +126,20 @@ class Charted:
             value=value, **measured,
         )  # fmt: skip
 
+    def waterfall(
+        self, name: str, rows: Sequence[tuple[str, float, float]], unit: str = "ms", **measured: Any
+    ) -> None:
+        """Spans of time below each other: what each is, where it begins, how long it lasts.
+
+        ``waterfall("a request", [("queue", 0.0, 3.1), ("compute", 3.1, 9.0)])``; the value is
+        where the last one ends.
+        """
+        self.series(
+            name, unit, x=[label for label, _, _ in rows], y=[lasts for _, _, lasts in rows],
+            kind="waterfall", value=max((begin + lasts for _, begin, lasts in rows), default=0.0),
+            more={"begin": (unit, [begin for _, begin, _ in rows])}, better="none", **measured,
+        )  # fmt: skip
+
     def latency(
         self,
         latencies_ms: Numbers,

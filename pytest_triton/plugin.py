@@ -25,6 +25,7 @@ MODULES = (
     "pytest_triton.fixtures.lint",
     "pytest_triton.fixtures.measure",
     "pytest_triton.fixtures.metrics",
+    "pytest_triton.fixtures.tracing",
     "pytest_triton.reports.terminal",
     "pytest_triton.reports.html",
 )

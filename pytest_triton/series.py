@@ -41,9 +41,9 @@ GRID = (
 
 #: What is drawn of a series: a distribution in order of time, ratios of pairs, one number against
 #: another, percentiles of windows against time, values against time, executions for each batch
-#: size, parts of a whole, what each row does in each column.
+#: size, parts of a whole, what each row does in each column, spans of time below each other.
 Kind: TypeAlias = Literal[
-    "distribution", "pairs", "curve", "times", "moments", "batches", "stages", "matrix"
+    "distribution", "pairs", "curve", "times", "moments", "batches", "stages", "matrix", "waterfall"
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 

@@ -15,7 +15,7 @@ from typing import Any
 from pytest_triton.criteria.shows import measured, number, quantity
 from pytest_triton.series import NoSamples, Series, read
 
-from . import bars, grids, lines
+from . import bars, grids, lines, waterfall
 from .pictures import Picture
 from .text import clean
 
@@ -87,7 +87,8 @@ def _picture(picture: Picture, series: Series, entries: Sequence[Mapping[str, An
     if (
         not series.y
         or (needs_x and not series.x)
-        or (series.kind in ("stages", "matrix") and not series.labels)
+        or (series.kind in ("stages", "matrix", "waterfall") and not series.labels)
+        or (series.kind == "waterfall" and not series.more)
     ):
         picture.caption, picture.empty = ["n = 0"], "no data"
         return picture
@@ -101,7 +102,7 @@ def _picture(picture: Picture, series: Series, entries: Sequence[Mapping[str, An
             drawn = {
                 "curve": lines.curve, "times": lines.times, "moments": lines.moments,
                 "pairs": lines.pairs, "batches": bars.batches, "stages": bars.stages,
-                "matrix": grids.matrix,
+                "matrix": grids.matrix, "waterfall": waterfall.waterfall,
             }[series.kind]  # fmt: skip
             drawn(picture, series, entries[0])
     except (ValueError, OverflowError, ZeroDivisionError, StopIteration):
@@ -117,6 +118,7 @@ def _counted(series: Series) -> str:
     of = {
         "pairs": "pairs", "curve": "points", "times": "windows", "moments": "points",
         "batches": "executions", "stages": "parts", "matrix": "columns",
+        "waterfall": "spans",
     }  # fmt: skip
     return f"n = {quantity(count, of.get(series.kind, ''))}"
 

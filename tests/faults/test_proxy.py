@@ -109,6 +109,17 @@ def test_edits(proxied: Proxied, change: dict[str, Any], path: tuple, expected: 
     assert untouched["id"] == "7"
 
 
+def test_what_is_said_of_spans_does_not_hold_for_requests(upstream: str, proxied: Proxied) -> None:
+    rule = {"on": "otlp", "forward": [["old", "new"]]}
+    between = Server("otlp", upstream, proxied.state)
+    with HttpProbe(f"http://127.0.0.1:{between.start()}") as spans:
+        for on, change in (("otlp", b"new"), ("http", b"old")):
+            proxied.state.load([{**rule, "on": on}])
+            assert change in spans.request("POST", "/v1/traces", body=b"old").body
+    between.shutdown()
+    between.server_close()
+
+
 def test_status_stale_and_counts(proxied: Proxied) -> None:
     proxied.rules({"path": "^/s$", "status": 503, "body": "down", "every": 2})
     assert [proxied.probe.request("GET", "/s").status for _ in range(4)] == [200, 503, 200, 503]

@@ -54,7 +54,7 @@ def test_a_clause_of_a_team_does_not_arm(project, no_boot) -> None:
         "test_team.py",
         """
 import pytest
-@pytest.mark.clause("TRC-08")
+@pytest.mark.clause("CRS-01")
 def test_it(): assert False
 """,
     )

@@ -245,6 +245,40 @@ def test_a_cell_that_says_nothing(tmp_path: Path, value: float) -> None:
     assert charts.draw(entry, tmp_path, []).empty == "the samples do not fit on one axis"
 
 
+def test_a_waterfall(made: Any) -> None:
+    evidence = made.evidence("LAT-01")
+    parts = [("InferRequest", 0.0, 9.5), ("queue", 0.5, 3.0), ("· infer", 3.5, 6.0)]
+    evidence.waterfall("a request", [*parts, ("· queue", 9.5, 0.0)])
+    made.pass_all()
+    made.replace("LAT-01", evidence=evidence)
+    drawn = Drawn(made, "LAT-01")
+    assert drawn.entries[0]["value"] == 9.5
+    bars = [bar.attrib for bar in drawn.svg.iter("rect") if "data-name" in bar.attrib]
+    for bar, (name, begin, lasts) in zip(bars, parts, strict=False):
+        assert (bar["data-name"], float(bar["data-x"]), float(bar["data-y"])) == (
+            name,
+            begin,
+            lasts,
+        )
+        assert drawn.near("x", bar["x"], begin)
+        assert drawn.near("x", str(float(bar["x"]) + float(bar["width"])), begin + lasts)
+    assert float(bars[3]["width"]) > 1, "what takes no time is seen, too"
+    # One row below the other; parts of an execution have the colours of a chart of stages.
+    assert [float(bar["y"]) for bar in bars] == sorted({float(bar["y"]) for bar in bars})
+    assert [bar["class"][-1] for bar in bars] == ["4", "4", "2", "0"]
+    assert "n = 4 spans" in drawn.figure
+
+
+def test_a_waterfall_of_too_many_spans_says_so(tmp_path: Path) -> None:
+    samples = {
+        "kind": "waterfall", "x": ["s"] * 70, "y": [1.0] * 70,
+        "more": [{"name": "begin", "unit": "ms", "y": list(range(70))}],
+    }  # fmt: skip
+    picture = charts.draw({"name": "s", "unit": "ms", "value": 1, "samples": samples}, tmp_path, [])
+    assert isinstance(picture, Picture)
+    assert picture.beyond == "10 more spans are not shown"
+
+
 def test_a_picture_says_what_it_is_to_those_who_do_not_see_it(made: Any) -> None:
     evidence = made.evidence("BAT-02")
     evidence.batches({1: 2, 4: 3})
@@ -263,6 +297,8 @@ SERIES: dict[str, dict[str, Any]] = {
     "nothing finite": {"kind": "pairs", "x": [1], "y": [None]},
     "no names": {"kind": "stages", "y": [1.0]},
     "no columns": {"kind": "matrix", "y": [1.0]},
+    "no beginnings": {"kind": "waterfall", "x": ["a"], "y": [1.0]},
+    "no spans": {"kind": "waterfall", "y": [1.0], "more": [{"y": [1.0]}]},
 }
 
 
@@ -286,6 +322,8 @@ def test_an_empty_series_says_no_data(tmp_path: Path, samples: dict[str, Any]) -
         {"kind": "stages", "x": ["a", "b"], "y": [0, 0]},
         {"kind": "stages", "x": ["a"], "y": [-4.0]},
         {"kind": "matrix", "x": ["a" * 99] * 30, "y": [0] * 30, "y_name": "n" * 200},
+        {"kind": "waterfall", "x": ["a", "b"], "y": [0, 1e9], "more": [{"y": [-5, 1e-9]}]},
+        {"kind": "waterfall", "x": ["a"], "y": [-4.0], "more": [{"y": [0.0]}]},
         {"kind": "curve", "x": [1e-320, 1e300], "y": [1e-320, 1e308]},
     ],
 )

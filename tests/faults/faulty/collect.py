@@ -23,6 +23,9 @@ BOOTING = {
     "triton_fuzzed",
     "triton_flagged",
     "triton_dying",
+    "triton_exporting",
+    "triton_sampling",
+    "triton_writing",
 }
 #: Fixtures that boot a second server of ours, and none beside an endpoint.
 PROBING = {"triton_probes", "triton_adjustable"}

@@ -34,7 +34,8 @@ class ServerFault:
     #: Flags that are added at the end, and flags (by name) that are taken away.
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
-    #: On SIGTERM: "" as the real one, "ignore", or the exit status.
+    #: On SIGTERM: "" as the real one, "ignore", "kill" (nothing is put in order), or the exit
+    #: status.
     sigterm: str | int = ""
     #: Lines that it writes into its log before the real one starts, and once it is ready.
     log: tuple[str, ...] = ()
@@ -42,9 +43,12 @@ class ServerFault:
     start: str = ""
     #: Pause in seconds before the real one starts.
     delay: float = 0.0
+    #: Patterns and replacements in its files of traces.
+    traces: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        re.compile(self.only)
+        for pattern in (self.only, *(pattern for pattern, _ in self.traces)):
+            re.compile(pattern)
         if self.start not in ("", "exit", "hang"):
             raise ValueError(f"server.start is exit or hang, not {self.start!r}")
 

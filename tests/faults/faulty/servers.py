@@ -53,6 +53,7 @@ def order(fault: Fault, directory: Path, repository: Path | None) -> dict[str, s
         "log": list(server.log),
         "start": server.start,
         "delay": server.delay,
+        "traces": list(server.traces),
         "rules": list(fault.rule),
         "repository": str(repository) if repository else "",
         "python": sys.executable,

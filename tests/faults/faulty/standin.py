@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ _PDEATHSIG = 1
 #: Flags of TLS with certificates of both sides, which the proxy speaks in the server's place.
 _TLS = ("grpc-server-cert", "grpc-server-key", "grpc-root-cert")
 _USE_TLS = ("grpc-use-ssl", "grpc-use-ssl-mutual")
+#: Settings of traces: where spans go, and the file.
+_COLLECTOR, _FILE = "--trace-config=opentelemetry,url=", "--trace-config=triton,file="
 
 
 def _die_with_parent() -> None:
@@ -52,7 +55,7 @@ def main(real: str, arguments: list[str]) -> None:
         for argument in arguments
         if argument.removeprefix("--").partition("=")[0] not in fault["remove"]
     ] + fault["add"]
-    if not fault["rules"] and fault["sigterm"] == "":
+    if not fault["rules"] and not fault["traces"] and fault["sigterm"] == "":
         os.execv(real, [real, *arguments])
     sys.exit(_stay(real, arguments, fault))
 
@@ -62,12 +65,16 @@ def _stay(real: str, arguments: list[str], fault: dict[str, Any]) -> int:
     proxy: list[str] = []
     if fault["rules"]:
         arguments, proxy = _hide(arguments)
+    traces = None
+    if fault["traces"]:
+        traces = _Traces(arguments, fault["traces"])
+        arguments = traces.arguments
     child = subprocess.Popen([real, *arguments], preexec_fn=_die_with_parent)
 
     def ended(number: int, frame: object) -> None:
         if fault["sigterm"] == "ignore":
             return
-        child.send_signal(number)
+        child.send_signal(signal.SIGKILL if fault["sigterm"] == "kill" else number)
 
     signal.signal(signal.SIGTERM, ended)
     signal.signal(signal.SIGINT, ended)
@@ -84,6 +91,8 @@ def _stay(real: str, arguments: list[str], fault: dict[str, Any]) -> int:
             env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=_die_with_parent,
         )  # fmt: skip
     status = child.wait()
+    if traces:
+        traces.end()
     if helper:
         assert helper.stdin is not None
         helper.stdin.close()
@@ -94,6 +103,48 @@ def _stay(real: str, arguments: list[str], fault: dict[str, Any]) -> int:
     if isinstance(fault["sigterm"], int):
         return fault["sigterm"]
     return status if status >= 0 else 128 - status
+
+
+class _Traces:
+    """Files of traces that the server writes elsewhere, handed on with changes."""
+
+    def __init__(self, arguments: list[str], changes: list[tuple[str, str]]) -> None:
+        self._changes = changes
+        self._asked = Path(
+            next(each for each in arguments if each.startswith(_FILE)).removeprefix(_FILE)
+        )
+        self._hidden = Path(os.environ["TRITON_FAULT"]).parent / f"{os.getpid()}.traces"
+        self._hidden.mkdir()
+        self._done: set[str] = set()
+        self._over = threading.Event()
+        self.arguments = [
+            f"{_FILE}{self._hidden / self._asked.name}" if each.startswith(_FILE) else each
+            for each in arguments
+        ]
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """The server is gone: hand on what is left."""
+        self._over.set()
+        self._thread.join()
+        self._hand_on()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.02):
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        for path in sorted(self._hidden.iterdir()):
+            text = path.read_text()
+            if path.name in self._done or not (text.rstrip().endswith("]") or self._over.is_set()):
+                continue
+            self._done.add(path.name)
+            for pattern, replacement in self._changes:
+                text = re.sub(pattern, replacement, text)
+            made = self._asked.with_name(f"made.{path.name}")
+            made.write_text(text)
+            made.rename(self._asked.with_name(path.name))
 
 
 def _hide(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -111,6 +162,15 @@ def _hide(arguments: list[str]) -> tuple[list[str], list[str]]:
         address = f"127.0.0.1:{port}"
         proxy += [f"--{name}", address if name == "grpc" else f"http://{address}",
                   f"--{name}-port", asked]  # fmt: skip
+    for at, argument in enumerate(arguments):
+        if argument.startswith(_COLLECTOR):
+            upstream = argument.removeprefix(_COLLECTOR)
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            arguments = [*arguments]
+            arguments[at] = f"{_COLLECTOR}http://127.0.0.1:{port}/{upstream.split('/', 3)[3]}"
+            proxy += ["--otlp", upstream, "--otlp-port", str(port)]
     if all(f"--{name}=true" in arguments for name in _USE_TLS):
         told = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
         proxy += ["--grpc-tls", *(told[name] for name in _TLS)]

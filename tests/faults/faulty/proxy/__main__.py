@@ -1,7 +1,8 @@
-"""``python -m faulty.proxy --http URL [--grpc H:P] [--metrics URL]``: lives as long as its stdin.
+"""``python -m faulty.proxy --http URL [--grpc H:P] [--metrics URL] [--otlp URL]``.
 
-Says the ports as one JSON line. Then each line read is an order: ``{"rules": [...]}`` replaces
-the rules, ``{}`` changes nothing; the answer is a JSON line with what came of the old rules.
+It lives as long as its stdin, and says the ports as one JSON line. Then each line read is an
+order: ``{"rules": [...]}`` replaces the rules, ``{}`` changes nothing; the answer is a JSON line
+with what came of the old rules.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .state import State
 def main() -> None:
     """Serve until end of file on standard input."""
     parser = argparse.ArgumentParser()
-    for name in ("http", "grpc", "metrics"):
+    for name in ("http", "grpc", "metrics", "otlp"):
         parser.add_argument(f"--{name}")
         parser.add_argument(f"--{name}-port", type=int, default=0)
     parser.add_argument("--grpc-tls", type=Path, nargs=3, default=(), metavar="PEM")
@@ -31,8 +32,10 @@ def main() -> None:
     ports = {}
     if asked.http:
         ports["http"] = Server("http", asked.http, state, asked.http_port).start()
-    if asked.metrics:
-        ports["metrics"] = Server("metrics", asked.metrics, state, asked.metrics_port).start()
+    for name in ("metrics", "otlp"):
+        if upstream := getattr(asked, name):
+            port = getattr(asked, f"{name}_port")
+            ports[name] = Server(name, upstream, state, port).start()
     if asked.grpc:
         from .grpc import serve
 

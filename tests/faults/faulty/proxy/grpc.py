@@ -85,6 +85,10 @@ class Passer(grpc.GenericRpcHandler):  # type: ignore[misc]
         first = next(requests, b"")
         shown = _text(_decode(name, "Request", first)) if any(r.rule.request for r in mine) else ""
         active = [one for one in mine if one.wants("grpc", "", name, shown)]
+        for one in active:
+            kept = tuple(entry for entry in metadata if entry[0] not in one.rule.without)
+            one.did(kept != metadata)
+            metadata = kept
 
         def all_requests() -> Iterator[bytes]:
             yield _asked(name, first, active)

@@ -21,7 +21,7 @@ TRADE_S = 3.0
 class Rule:
     """One change. Everything that is said has to match; what is not said matches."""
 
-    #: http, grpc or metrics: the port.
+    #: http, grpc or metrics: the port; otlp: between a server and its collector of spans.
     on: str
     #: HTTP verb.
     method: str = ""
@@ -44,7 +44,7 @@ class Rule:
     route: tuple[str, str] | None = None
     #: Patterns and replacements in the request's body (HTTP).
     forward: tuple[tuple[str, str], ...] = ()
-    #: Headers of the request, in lower case, that the server does not get (HTTP).
+    #: Headers of the request, in lower case, that the server does not get.
     without: tuple[str, ...] = ()
     #: Places of the request's JSON or message, and their values.
     ask: dict[str, Any] = field(default_factory=dict)
@@ -102,8 +102,8 @@ class Rule:
     lines: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.on not in ("http", "grpc", "metrics"):
-            raise ValueError(f"a rule is on http, grpc or metrics, not {self.on!r}")
+        if self.on not in ("http", "grpc", "metrics", "otlp"):
+            raise ValueError(f"a rule is on http, grpc, metrics or otlp, not {self.on!r}")
         patterns = [self.path, self.request, self.answer]
         patterns += [pattern for pattern, _ in (*self.forward, *self.replace)]
         patterns += [line["match"] for line in self.lines]
