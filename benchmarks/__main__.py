@@ -13,6 +13,8 @@ BENCHMARKS = (
     ("boot_many.py", ()),
     ("functional.py", ()),
     ("lint.py", ()),
+    ("intake.py", ()),
+    ("sandbox.py", ()),
     ("protocol.py", ()),
     ("isolation.py", ()),
     ("load_engine.py", ()),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_triton import keys
-from pytest_triton.criteria import NotAssessed, Reason
+from pytest_triton.criteria import Missing, NotAssessed, Reason
 from pytest_triton.deployment import Deployment
 from pytest_triton.errors import DeploymentFailed, ToolError
 from pytest_triton.settings import Settings
@@ -18,7 +18,7 @@ from pytest_triton.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """A deployment, or the error that came instead of one."""
+    """A deployment, or the error that came instead of one; neither: nothing was handed in."""
 
     deployment: Deployment | None
     error: ToolError | None
@@ -26,8 +26,7 @@ class Booted:
     def require(self) -> Deployment:
         """The deployment with every model ready; raises what stood in the way."""
         if self.deployment is None:
-            assert self.error is not None
-            raise self.error
+            raise self.error or Missing("no model repository was handed in")
         if self.deployment.failed:
             model, reason = next(iter(self.deployment.failed.items()))
             raise DeploymentFailed(
@@ -41,7 +40,10 @@ class Booted:
         return self.deployment
 
     def deployed(self) -> Deployment:
-        """The deployment as it is; NotAssessed (blocked) when there is none."""
+        """The deployment as it is; NotAssessed (blocked) when there is none, Missing where there
+        was nothing to serve."""
+        if self.deployment is None and self.error is None:
+            raise Missing("no model repository was handed in: put it at model_repository/")
         if self.deployment is None:
             first = str(self.error).splitlines()[0]
             raise NotAssessed(Reason.BLOCKED, f"there is no server: {first}")
@@ -65,6 +67,9 @@ def boot(
 
     armed = keys.SCORECARD in config.stash and config.stash[keys.SCORECARD].armed
     worker: dict[str, Any] = getattr(config, "workerinput", {})
+    if settings.kind == "submission" and settings.repository is None:
+        yield Booted(None, None)  # never the reference in its place
+        return
     manager = launch(
         settings,
         tolerant=armed,

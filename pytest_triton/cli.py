@@ -10,10 +10,12 @@ import sys
 import click
 
 from pytest_triton import __version__
-from pytest_triton.errors import Misused, ToolError
+from pytest_triton.errors import Misused, Refused, ToolError
 
 #: Exit status for something that this machine lacks: to be retried when it is mended.
 INFRASTRUCTURE = 12
+#: Exit status for something handed in that is refused.
+REFUSED = 11
 #: Exit status of click for a wrong command line.
 USAGE = 2
 
@@ -25,6 +27,7 @@ COMMANDS = {
     "diff": "two reports: what got worse, and what only noise tells apart",
     "doctor": "what this machine has, and what it lacks",
     "explain": "what a clause asks for, and how to run it alone",
+    "grade": "a submission, untrusted: intake, sandbox, score card",
     "init": "a repository to start from, for a PyTorch module or a HuggingFace directory",
     "lint": "what is wrong with a model repository, before a server starts",
     "load": "load on a model of a running server: latency, throughput, what the server counts",
@@ -36,6 +39,7 @@ COMMANDS = {
     "rescore": "a report graded again by another rubric and a person's marks, nothing run",
     "serve": "a real Triton in the foreground, without Docker",
     "server": "install, list and remove Triton servers",
+    "submission": "what is handed in for grading: what is found, what is missing, what is refused",
     "tune": "batching, queue delay and instances of a model, searched by measurement",
 }
 
@@ -82,11 +86,17 @@ def main() -> None:
         sys.exit(error.exit_code)
     except ToolError as error:
         click.echo(f"pytest-triton: {error}", err=True)
-        sys.exit(USAGE if isinstance(error, Misused) else INFRASTRUCTURE)
+        sys.exit(_status_of(error))
     except BrokenPipeError:  # whoever read has gone; nothing is left to be flushed to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _status_of(error: ToolError) -> int:
+    if isinstance(error, Misused):
+        return USAGE
+    return REFUSED if isinstance(error, Refused) else INFRASTRUCTURE
 
 
 def _terminated(number: int, frame: object) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["reference", "repository", "endpoint"]
+Kind = Literal["reference", "repository", "endpoint", "submission"]
 
 #: Bytes read from the end of a log for its last lines.
 _TAIL_BYTES = 256 * 1024

@@ -22,6 +22,10 @@ class Misused(ToolError):
     """What was asked for cannot be meant: exit status 2 of the command, not a lack of the machine."""
 
 
+class Refused(ToolError):
+    """What was handed in breaks a rule: exit status 11 of the command, the fault of who did it."""
+
+
 class SubjectFault(Exception):
     """The subject under test misbehaved: a clause that meets it fails, with this message."""
 

@@ -234,6 +234,15 @@ INI_OPTIONS: tuple[Option, ...] = (
         typed=False,
     ),
     Option(
+        "sandbox",
+        "verdict",
+        "choice",
+        "set by  pytest-triton grade  for the judging of a submission, which is handed-in: what keeps "
+        "its server and scripts apart. In the environment only",
+        choices=("bubblewrap", "none"),
+        typed=False,
+    ),
+    Option(
         "inconclusive",
         "verdict",
         "choice",

@@ -31,6 +31,7 @@ class Settings:
     models: str = "*"
     inputs: Path | None = None
     handed_in: Path | None = None
+    sandbox: str | None = None
     launcher: str = "embedded"
     server_release: str = "24.10"
     device: str = "auto"
@@ -54,9 +55,11 @@ class Settings:
 
     @property
     def kind(self) -> str:
-        """``endpoint``, ``repository`` or ``reference``."""
+        """``endpoint``, ``submission``, ``repository`` or ``reference``."""
         if self.url:
             return "endpoint"
+        if self.sandbox:
+            return "submission"
         return "repository" if self.repository else "reference"
 
     @property
@@ -227,6 +230,15 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             f"--triton-repository: there is no directory {settings.repository}",
             "give the directory that holds one directory for each model",
+        )
+    if settings.sandbox and os.environ.get(BY_FIELD["sandbox"].env) != settings.sandbox:
+        raise SettingsError(
+            f"{BY_FIELD['sandbox'].dest} is not for a configuration file",
+            "run  pytest-triton grade SUBMISSION --out DIR",
+        )
+    if settings.sandbox and (settings.url or settings.handed_in is None):
+        raise SettingsError(
+            "a sandbox is for a submission", "run  pytest-triton grade SUBMISSION --out DIR"
         )
     if settings.handed_in and not settings.handed_in.is_dir():
         raise SettingsError(

@@ -71,6 +71,8 @@ class Subject(Observed):
             repository=self.deployment.repository,
             inputs_file=self.settings.inputs,
             seed=self.settings.seed,
+            # Who hands in a model does not say what is right.
+            trusted=self.settings.kind != "submission",
         )
 
     def metadata(self, model: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from pytest_triton import cli, explaining, hooks
 from pytest_triton.criteria import Clause, Reason, Status, load
 from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS, PREREQUISITES, Catalogue
 from pytest_triton.criteria.requires import holds
+from pytest_triton.grade import archive, limits
+from pytest_triton.grade.found import PIECES
 from pytest_triton.launch.store import DEFAULT_RELEASE, RELEASES
 from pytest_triton.monitor.expected import (
     CACHE_GAUGES,
@@ -38,6 +40,7 @@ from pytest_triton.monitor.expected import (
 from pytest_triton.options import AREAS, INI_OPTIONS, OPTIONS
 from pytest_triton.plugin import GROUPS
 from pytest_triton.repository.lint import rules
+from pytest_triton.submission_toml import FILES, MANIFEST, MOST_FILES, MOST_MANIFEST, TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference"
@@ -389,6 +392,104 @@ def criteria() -> str:
     )
 
 
+def submission() -> str:
+    bounds = limits.Limits()
+    pieces = table(
+        ("key", "what", "looked for at", "criteria"),
+        (
+            (
+                code(piece.key),
+                piece.title,
+                code(piece.place),
+                ", ".join(piece.criteria) + (" (passes without)" if piece.optional else "")
+                if piece.criteria
+                else "none: people read it",
+            )
+            for piece in PIECES
+        ),
+    )
+    keys = table(
+        ("table", "key", "value"),
+        [
+            (code("[files]"), code(key), "a path, or a list of them" if several else "a path")
+            for key, several in FILES.items()
+        ]
+        + [
+            (code(f"[{name}]"), code(key), "a number" if kind is int else "a text")
+            for name, told in TABLES.items()
+            for key, kind in told.items()
+        ],
+    )
+    return "\n".join(
+        [
+            "# Submission\n",
+            "What is handed in for grading. See [Hand in a submission]"
+            "(../how-to/hand-in-a-submission.md) and [Grade a submission]"
+            "(../how-to/grade-a-submission.md).\n",
+            "## Layout\n",
+            f"{pieces}\n",
+            "`pytest-triton submission --check SUBMISSION` says what of it is found.\n",
+            f"## {MANIFEST}\n",
+            "Optional: names what is called otherwise, and which model a measurement is of. Every "
+            "other table or key is refused, and so is a path that is absolute, has `..` in it, "
+            f"leads outside or to nothing. At most {MOST_MANIFEST >> 10} KiB and {MOST_FILES} "
+            "paths of one key.\n",
+            f"{keys}\n",
+            "## Intake\n",
+            "Regular files are copied, and nothing else; each has its checksum in the manifest "
+            "(`sha256` of the whole is that of what `sha256sum` prints for all of them in order of "
+            "their paths). A refusal ends with exit status 11 and names the file, the rule and the "
+            "remedy.\n",
+            table(
+                ("rule", "refused is"),
+                (
+                    (
+                        "kind",
+                        "a link (also a hard link), fifo, socket or device; in archives also "
+                        "sparse and encrypted members",
+                    ),
+                    ("count", f"more than {bounds.entries} files and directories"),
+                    (
+                        "size",
+                        f"a file of over {limits.gib(bounds.size)} (`--max-size`), or one that "
+                        "changes while it is read",
+                    ),
+                    ("total size", f"over {limits.gib(bounds.total)} in all (`--max-total`)"),
+                    (
+                        "path",
+                        f"over {bounds.path} bytes or {bounds.depth} names deep; absolute; `..`",
+                    ),
+                    (
+                        "name",
+                        "control characters, direction marks, backslashes, blanks at an end; "
+                        "two names in one directory that differ in case or in Unicode's form only",
+                    ),
+                    ("encoding", "a name that is not UTF-8"),
+                    (
+                        "archive",
+                        f"a content of over {bounds.ratio} times the archive's size (from "
+                        f"{limits.gib(bounds.ratio_from)} on); one that cannot be read",
+                    ),
+                    (
+                        "native code",
+                        "an ELF file, or another system's library, in the model repository",
+                    ),
+                    (
+                        "a field of config.pbtxt",
+                        "a path that leads out of the model's directory; "
+                        "`EXECUTION_ENV_PATH`; a backend, platform, runtime or agent that is a path",
+                    ),
+                ),
+            )
+            + "\n",
+            f"Archives are {', '.join(code(suffix) for suffix in archive.SUFFIXES)}; one directory "
+            "around everything is taken off if the repository or `submission.toml` lies in it. Left "
+            "out, wherever they are: "
+            f"{', '.join(code(name) for name in sorted(limits.LEFT_OUT))}.",
+        ]
+    )
+
+
 def statuses() -> str:
     """Statuses, reason codes and the exit status of an armed run."""
     return "\n".join(
@@ -561,6 +662,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "coverage.md": coverage,
     "criteria.md": criteria,
     "statuses.md": statuses,
+    "submission.md": submission,
     "report.md": report,
     "metrics.md": metrics,
     "releases.md": releases,

@@ -59,6 +59,10 @@ class Ailing:
         return (urlsplit(self.url).port or 0,)
 
     @property
+    def reads(self) -> tuple[Path, ...]:
+        return (self.log, self.repository)
+
+    @property
     def environment(self) -> dict[str, str]:
         return {
             "TRITON_URL": self.url,

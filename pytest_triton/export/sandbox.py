@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import psutil
 
 #: What the loader of shared libraries reads, and what torch asks about the processor.
-_SYSTEM = (
+SYSTEM = (
     "/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/local/lib",
     "/etc/ld.so.cache", "/sys/devices/system/cpu", "/nix/store",
 )  # fmt: skip
@@ -60,7 +60,7 @@ class Box:
         if not self.bwrap:
             return list(program)
         binds = []
-        for path in dict.fromkeys((*_SYSTEM, *_python(), *reads)):
+        for path in dict.fromkeys((*SYSTEM, *python_paths(), *reads)):
             for name in dict.fromkeys((path, os.path.realpath(path))):
                 if name != "/":
                     binds += ["--ro-bind-try", name, name]
@@ -87,6 +87,11 @@ def find_box() -> Box:
     return Box(bwrap, "")
 
 
+def only_boxed() -> bool:
+    """Whether a program that cannot be kept apart must not run: a submission is graded."""
+    return os.environ.get("PYTEST_TRITON_SANDBOX", "none") != "none"
+
+
 def interpreter() -> str:
     """Python itself, not the link of a virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", "") or sys.executable)
@@ -103,7 +108,8 @@ def packages(*names: str) -> list[str]:
     return [entry for entry in dict.fromkeys(found) if os.path.isdir(entry)]
 
 
-def _python() -> list[str]:
+def python_paths() -> list[str]:
+    """What Python itself is made of."""
     paths = [interpreter(), sys.base_prefix, sys.base_exec_prefix]
     paths += [sysconfig.get_path(name) or "" for name in ("stdlib", "platstdlib")]
     paths.append(str(sysconfig.get_config_var("LIBDIR") or ""))

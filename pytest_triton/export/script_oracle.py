@@ -28,6 +28,7 @@ from pytest_triton.export.sandbox import (
     Boxed,
     find_box,
     interpreter,
+    only_boxed,
     packages,
 )
 from pytest_triton.export.scripted import TYPES, without_reference
@@ -90,6 +91,10 @@ class ScriptReference:
     def box(self) -> Box:
         """How files are kept apart here."""
         self._box = self._box or find_box()
+        if not self._box.bwrap and only_boxed():
+            raise ReferenceFailed(
+                f"no file is run here without a sandbox: {self._box.why}", INSTALL
+            )
         return self._box
 
     def run(
@@ -166,7 +171,7 @@ class ScriptReference:
         try:
             self._most = self._memory or _spare(size)
             header = self._open_box(descriptor, name)
-            if "missing" in header and self.box.bwrap:
+            if "missing" in header and self.box.bwrap and not only_boxed():
                 # Links may lead out of what the box shows. The file was not yet looked at.
                 self.close()
                 self._box = Box(why="torch cannot be imported in bubblewrap")

@@ -13,6 +13,7 @@ from pytest_triton import __version__
 from pytest_triton.criteria.shows import summary
 from pytest_triton.grade.scorecard import Scorecard
 from pytest_triton.launch.machine import cpu
+from pytest_triton.settings import Settings
 
 SCHEMA_VERSION = "1.1"
 HEADER = "--triton-header"
@@ -78,6 +79,12 @@ def _without_nan(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
+def _assurance(settings: Settings) -> str:
+    if settings.kind == "endpoint":
+        return "endpoint"
+    return "sandbox" if settings.sandbox not in (None, "none") else "own_server"
+
+
 def build(
     card: Scorecard,
     *,
@@ -105,8 +112,8 @@ def build(
             "profile": settings.profile,
             "tier": settings.tier,
             "scope": list(settings.scope),
-            "assurance": "endpoint" if settings.kind == "endpoint" else "own_server",
-            "sandbox": "none",
+            "assurance": _assurance(settings),
+            "sandbox": settings.sandbox or "none",
             "settings": without_userinfo(settings.redacted()),
             "timings": timings,
         },

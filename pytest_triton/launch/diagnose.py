@@ -29,10 +29,17 @@ _STUB_DEATHS = (
     "Fatal Python error",
     "Segmentation fault",
 )
+#: What a crash of the Python backend leaves in the log.
+_LOCK = "boost::interprocess::lock_exception"
 
 
 class PortTaken(DeploymentFailed):
     """Somebody else took a port between its choice and its use."""
+
+
+class BackendCrashed(DeploymentFailed):
+    """The Python backend ended the server by a lock of its own, as it does now and then on a busy
+    machine (triton-inference-server/server#8882); a model is no cause of it."""
 
 
 class Message(NamedTuple):
@@ -102,6 +109,11 @@ class Story:
                 reason=bare(reason),
                 remedy="end the process that holds the port, or choose another one",
             )
+        if _LOCK in log:
+            return self._failure(
+                "the Python backend crashed while the server started", BackendCrashed,
+                reason=_LOCK, remedy="try again, on a machine with less load",
+            )  # fmt: skip
         if status is not None and status < 0:
             name = signal.Signals(-status).name
             memory = "; the kernel does that when memory runs out" if name == "SIGKILL" else ""

@@ -14,9 +14,10 @@ from pathlib import Path
 from pytest_triton.deployment import Deployment, Kind
 from pytest_triton.errors import Misused
 from pytest_triton.launch.backends import backend_directory
+from pytest_triton.launch.boxed import boxed
 from pytest_triton.launch.command import command_line, server_environment, traces
 from pytest_triton.launch.complete import GRACE
-from pytest_triton.launch.diagnose import PortTaken, Story
+from pytest_triton.launch.diagnose import BackendCrashed, PortTaken, Story
 from pytest_triton.launch.machine import require_device, require_shm
 from pytest_triton.launch.overlay import overlay
 from pytest_triton.launch.ports import HOST, reserve
@@ -26,10 +27,11 @@ from pytest_triton.launch.remembered import screen_remembered
 from pytest_triton.launch.store import DEFAULT_RELEASE, find_server
 from pytest_triton.launch.supervised import Supervised
 from pytest_triton.repository.names import unsafe
+from pytest_triton.sandbox.active import active
 
 Progress = Callable[[str], None]
-#: Times that a boot is repeated because somebody else took one of its ports meanwhile.
-_PORT_ATTEMPTS = 3
+#: Boots at most, where somebody else took a port meanwhile, or the Python backend crashed.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,16 @@ def boot(
     ``started`` is called with the path of the log whenever a server has been started.
     """
     attempt = _Attempt(spec, progress or (lambda _: None), started or (lambda _: None))
-    for left in reversed(range(_PORT_ATTEMPTS)):
+    for left in reversed(range(_ATTEMPTS)):
         with ExitStack() as attempted:
             try:
                 booted = attempt.run(attempted, tolerant=tolerant)
-            except PortTaken:
+            except (PortTaken, BackendCrashed) as error:
                 if not left:
                     raise
-                attempt.say("booting again, on other ports: another process took one")
+                taken = isinstance(error, PortTaken)
+                why = "on other ports: another process took one" if taken else error.message
+                attempt.say(f"booting again, {why}")
                 continue
             if booted is None:
                 # A model failed. Completing could have helped it, and errors read differently.
@@ -187,7 +191,16 @@ class _Attempt:
         env = server_environment(
             server, interpreter, directory, device=spec.device, extra=spec.environment
         )
-        self.say(f"booting Triton {server.version or server.release}, embedded, {device.upper()}")
+        sandbox = active()
+        if sandbox is not None:
+            argv = boxed(
+                sandbox, argv, env, server=server, overlay=interpreter, backends=backends,
+                repository=repository, alias=alias, python=spec.python, device=device,
+                added=spec.environment, flags=spec.server_args,
+            )  # fmt: skip
+            env = {"PATH": os.defpath}
+        where = f"embedded, {device.upper()}" + (", in a sandbox" if sandbox else "")
+        self.say(f"booting Triton {server.version or server.release}, {where}")
         prepared = time.monotonic()
         deadline = prepared + spec.boot_timeout
         pid = supervisor.start(
@@ -197,6 +210,7 @@ class _Attempt:
             directory=directory,
             region=region,
             link=repository if alias else None,
+            memory=sandbox.bounds.memory if sandbox else 0,
             lifeline=spec.lifeline,
             grace=self._grace(screened.grace),
             deadline=deadline,

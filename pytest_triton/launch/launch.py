@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_triton.deployment import Deployment
+from pytest_triton.deployment import Deployment, Kind
 from pytest_triton.errors import ToolError
 from pytest_triton.settings import Settings
 
@@ -40,7 +40,9 @@ def spec_of(
     """What to boot for these settings; exports the reference repository if it is that."""
     from pytest_triton.launch.embedded import ServerSpec
 
+    kind: Kind = "repository"
     if settings.kind == "reference":
+        kind = "reference"
         from pytest_triton.repository.reference import reference_repository
 
         repository = reference_repository(progress=progress)
@@ -55,7 +57,7 @@ def spec_of(
         boot_timeout=settings.boot_timeout,
         python=settings.server_python,
         log_path=log_path,
-        kind="reference" if settings.kind == "reference" else "repository",
+        kind="submission" if settings.kind == "submission" else kind,
         lifeline=lifeline,
     )
 

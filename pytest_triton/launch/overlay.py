@@ -56,6 +56,11 @@ class Overlay:
     #: Holds libpython; goes on LD_LIBRARY_PATH.
     library: Path
 
+    @property
+    def numpy(self) -> Path:
+        """Where its numpy is: a directory that overlays share."""
+        return self.bin.parent.parent / f"numpy-{NUMPY}-py{self.python}"
+
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:

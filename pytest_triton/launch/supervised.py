@@ -70,9 +70,13 @@ class Supervised:
         link: Path | None = None,
         lifeline: Path | None = None,
         grace: float = 0.0,
+        memory: int = 0,
         deadline: float,
     ) -> int:
-        """Start the server; its process id. Raises DeploymentFailed."""
+        """Start the server; its process id. Raises DeploymentFailed.
+
+        ``memory``: ``argv`` puts it into a sandbox, where it may have so many bytes.
+        """
         self.grace = grace
         self._region, self._directory = region, directory
         self._send(
@@ -85,6 +89,7 @@ class Supervised:
                 "link": str(link) if link else "",
                 "lifeline": str(lifeline) if lifeline else "",
                 "grace": str(grace),
+                "memory": str(memory or ""),
             }
         )
         while self.server_pid is None and not self.stopped and time.monotonic() < deadline:

@@ -5,10 +5,10 @@ creator by seconds only: end of file on its standard input, or on the lifeline F
 the server, every process below it, its shared memory regions and its directory.
 
 Protocol. In: a message is four bytes of length (little endian) and a marshalled object:
-first a dict ``{argv, env, log, directory, link, region, lifeline, grace}``, then the strings
-"detach" (from now on only the lifeline counts), "stop" (as soon as the models have
-finished), "kill" (at once). Out: lines ``started PID``, ``exited STATUS`` (of the server),
-``stopped``.
+first a dict ``{argv, env, log, directory, link, region, lifeline, grace, memory}`` (``memory``:
+it is in a sandbox and may have so many bytes), then the strings "detach" (from now on only the
+lifeline counts), "stop" (as soon as the models have finished), "kill" (at once). Out: lines
+``started PID``, ``exited STATUS`` (of the server), ``stopped``.
 """
 
 # ruff: noqa: SIM105 (contextlib costs a boot some milliseconds)
@@ -32,6 +32,8 @@ _HANDLED = (
 _ORPHAN_GRACE = 3.0
 #: Seconds between looks at what the kernel does not report.
 _TICK = 0.5
+#: Seconds until a sandbox has its program, and between two looks at its memory.
+_BOX_DEADLINE, _BOX_TICK = 10.0, 0.25
 #: Seconds after which killed processes that do not go away are left to the kernel.
 _KILL_DEADLINE = 5.0
 
@@ -43,7 +45,10 @@ class Supervisor:
         self.libc = ctypes.CDLL(None, use_errno=True)
         self.libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.creator = os.getppid()
-        self.server = 0
+        self.server = self.target = 0
+        self.memory = 0
+        #: Processes around a server whose models are gone: itself, and those of its sandbox.
+        self.around = 1
         self.exited = False
         self.started = time.time()
         self.lifeline = -1
@@ -106,6 +111,8 @@ class Supervisor:
                 signal.set_wakeup_fd(-1)
                 for number in _HANDLED:
                     signal.signal(number, signal.SIG_DFL)
+                if self.text("memory"):  # its limit of file sizes is an error, not its end
+                    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 null = os.open(os.devnull, os.O_RDONLY)
                 os.dup2(null, 0)
                 os.dup2(log, 1)
@@ -117,8 +124,22 @@ class Supervisor:
             finally:
                 os._exit(127)
         os.close(log)
-        self.server = pid
-        self.say(f"started {pid}")
+        self.server = self.target = pid
+        self.memory = int(self.text("memory") or 0)
+        if self.memory:
+            self.find_target()
+        self.say(f"started {self.target}")
+
+    def find_target(self) -> None:
+        """The process in the sandbox: below bubblewrap, and below the one that reaps for it."""
+        deadline = time.monotonic() + _BOX_DEADLINE
+        while time.monotonic() < deadline and not self.exited:
+            below = descendants(self.server)
+            if len(below) > 1:
+                self.target, self.around = below[1], 3
+                return
+            time.sleep(0.002)
+            self.reap()
 
     def open_lifeline(self) -> bool:
         """False when nobody holds the other end of the FIFO any more."""
@@ -144,7 +165,10 @@ class Supervisor:
                 return True
             if pid == self.server and not self.exited:
                 self.exited = True
-                self.say(f"exited {os.waitstatus_to_exitcode(status)}")
+                code = os.waitstatus_to_exitcode(status)
+                if self.memory and code > 128:  # what bubblewrap makes of a signal
+                    code = 128 - code
+                self.say(f"exited {code}")
 
     def run(self) -> None:
         order = self.receive()
@@ -166,8 +190,9 @@ class Supervisor:
         poll.register(0, select.POLLIN)
         if self.lifeline >= 0:
             poll.register(self.lifeline, select.POLLIN)
+        tick = _BOX_TICK if self.memory else _TICK
         while not self.ended:
-            ready = {descriptor for descriptor, _ in poll.poll(_TICK * 1000)}
+            ready = {descriptor for descriptor, _ in poll.poll(tick * 1000)}
             if self.woken in ready:
                 os.read(self.woken, 4096)
             self.reap()
@@ -187,6 +212,10 @@ class Supervisor:
                 break
             if not self.detached and os.getppid() != self.creator:
                 break
+            if self.memory and not self.exited and anonymous(self.server) > self.memory:
+                with open(self.text("log"), "a") as log:
+                    log.write(f"sandbox: ended, for it took over {self.memory >> 20} MiB\n")
+                os.kill(self.server, signal.SIGKILL)
         return self.finish(min(grace, _ORPHAN_GRACE))
 
     def cut(self) -> bool:
@@ -205,10 +234,10 @@ class Supervisor:
         deadline = time.monotonic() + grace
         if self.exited or grace <= 0:
             return
-        os.kill(self.server, signal.SIGTERM)
+        os.kill(self.target, signal.SIGTERM)
         while time.monotonic() < deadline:
             self.reap()
-            if self.exited or not self.regions() or len(descendants(os.getpid())) <= 1:
+            if self.exited or not self.regions() or len(descendants(os.getpid())) <= self.around:
                 return
             time.sleep(0.01)
 
@@ -279,6 +308,18 @@ def descendants(root: int) -> list[int]:
             if child not in zombies:
                 found.append(child)
     return found
+
+
+def anonymous(root: int) -> int:
+    """Bytes of memory that belong to the processes below ``root`` alone."""
+    used = 0
+    for pid in descendants(root):
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                used += sum(int(line.split()[1]) for line in file if line.startswith(b"RssAnon:"))
+        except OSError:
+            continue
+    return used * 1024
 
 
 def mapped_regions(pid: int) -> set[str]:

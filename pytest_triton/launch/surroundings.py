@@ -106,7 +106,7 @@ def _docker() -> Iterator[Check]:
 
 
 def _bwrap() -> Check:
-    what = "references out of served files (ACC-01), better kept apart"
+    what = "grading of submissions; references out of served files (ACC-01), better kept apart"
     if not shutil.which("bwrap"):
         return Check(TOOLS, "bubblewrap", "absent", "works", "none", "install bubblewrap", what)
     status, said = ask("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")

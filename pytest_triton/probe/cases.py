@@ -14,6 +14,10 @@ from pytest_triton.probe.types import Array, MalformedAnswer, Tensor, TensorInpu
 Provenance = Literal["file", "sidecar", "warmup", "generated"]
 
 
+#: How exact an answer has to be where nobody says.
+RTOL, ATOL = 1e-3, 1e-5
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class InputCase:
     """Inputs for one request, with the batch dimension when the model batches.
@@ -27,8 +31,8 @@ class InputCase:
     expected: Mapping[str, Array] | None
     provenance: Provenance
     batch: int
-    rtol: float = 1e-3
-    atol: float = 1e-5
+    rtol: float = RTOL
+    atol: float = ATOL
     decoupled: bool = False
 
 

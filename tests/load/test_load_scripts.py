@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_triton.load.scripts import cage, running
+from pytest_triton.load.scripts import cage, copying, running
 from pytest_triton.load.scripts.running import NoLocust, Ran, Target, TooLarge, command_of, ran
 from pytest_triton.load.scripts.told import told
 
@@ -171,14 +171,14 @@ def _running(below: str) -> list[int]:
 
 
 def test_what_is_too_large_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "MOST_FILES", 3)
+    monkeypatch.setattr(copying, "MOST_FILES", 3)
     for n in range(4):
         (tmp_path / str(n)).touch()
     (tmp_path / "link").symlink_to("/etc/passwd")
     with pytest.raises(TooLarge, match="or 3 files"):
-        running._copy(tmp_path, tmp_path.parent / "copy")
+        copying.copy(tmp_path, tmp_path.parent / "copy")
     (tmp_path / "3").unlink()
-    copied = running._copy(tmp_path, tmp_path.parent / "other")
+    copied = copying.copy(tmp_path, tmp_path.parent / "other")
     assert sorted(path.name for path in copied) == ["0", "1", "2"]
 
 

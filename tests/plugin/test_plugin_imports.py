@@ -22,6 +22,7 @@ STAGES: tuple[frozenset[str], ...] = tuple(
         "criteria",
         "repository",
         "export",
+        "sandbox",
         "probe",
         "load",
         "monitor",

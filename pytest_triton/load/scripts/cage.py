@@ -77,6 +77,15 @@ def _limit(limits: dict[str, int]) -> None:
         resource.setrlimit(number, (most, most))
 
 
+def _memory() -> int:
+    """Bytes that belong to the descendants alone."""
+    total = 0
+    for pid in _descendants():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as file:
+            total += sum(int(line.split()[1]) for line in file if line.startswith(b"RssAnon:"))
+    return total << 10
+
+
 def _size(directory: str) -> int:
     total = 0
     for base, _, names in os.walk(directory):
@@ -120,6 +129,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             stopped = "bytes"
         elif len(_descendants()) > PROCESSES:
             stopped = "processes"
+        elif "memory" in job and _memory() > job["memory"]:
+            stopped = "memory"
         came |= _connections(ports)
     seconds = time.monotonic() - started
     came |= _connections(ports)  # those of a short script are kept as closed

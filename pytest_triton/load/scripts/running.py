@@ -21,12 +21,17 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_triton.errors import ToolError
+from pytest_triton.load.scripts.confined import confined, scrub
+from pytest_triton.load.scripts.copying import MOST_BYTES, TooLarge, copy, size
+from pytest_triton.sandbox.active import active
+
+__all__ = ["Ended", "NoLocust", "Ran", "Target", "Told", "TooLarge", "bounded", "command_of", "ran"]
 
 _CAGE = Path(__file__).with_name("cage.py")
 #: Seconds beyond its duration that a script may take: start-up, and the end of its requests.
 OVERHEAD_S = 30.0
-#: Bytes that a script may write, all together; of its address space; files that are copied.
-MOST_BYTES, MOST_MEMORY, MOST_FILES = 64 << 20, 8 << 30, 1000
+#: Bytes of its address space.
+MOST_MEMORY = 8 << 30
 #: Of the judge's environment, what a script may see.
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
 #: Names a script's processes, should they escape.
@@ -34,7 +39,8 @@ _MARKER = "TRITON_LOAD_TEST"
 
 
 class Told(Protocol):
-    """What any script is told, and the seconds within which it has to end."""
+    """What any script is told, the seconds within which it has to end, and files that it is told
+    of."""
 
     @property
     def ports(self) -> tuple[int, ...]: ...
@@ -47,6 +53,9 @@ class Told(Protocol):
 
     @property
     def deadline_s(self) -> float: ...
+
+    @property
+    def reads(self) -> Sequence[Path]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,10 @@ class Target:
         return self.duration_s + OVERHEAD_S
 
     @property
+    def reads(self) -> tuple[Path, ...]:
+        return ()
+
+    @property
     def arguments(self) -> list[str]:
         return [
             "--url", self.url, "--grpc-url", self.grpc_url, "--model", self.model,
@@ -110,16 +123,13 @@ class Ran:
         reasons = {
             "deadline": f"it had not ended after {self.seconds:.0f} s",
             "bytes": f"it wrote over {MOST_BYTES >> 20} MiB",
+            "memory": "it took too much memory",
             "processes": "it started too many processes",
             "killed": "it ended its supervisor",
         }
         if self.stopped:
             return reasons.get(self.stopped, self.stopped)
         return f"{self.left} processes ran on after it ended" if self.left else ""
-
-
-class TooLarge(ToolError):
-    """More was handed in than is copied."""
 
 
 class NoLocust(ToolError):
@@ -163,7 +173,7 @@ def ran(directory: Path, script: Path, target: Told, *, strict: bool = False) ->
     """
     with tempfile.TemporaryDirectory(prefix="pytest-triton-load-test-") as scratch:
         work = Path(scratch) / "own"
-        given = _copy(directory, work)
+        given = copy(directory, work)
         place = work / script.relative_to(directory)
         marker = uuid.uuid4().hex
         home = Path(scratch) / "home"
@@ -176,7 +186,7 @@ def ran(directory: Path, script: Path, target: Told, *, strict: bool = False) ->
             "stdout": str(Path(scratch) / "stdout"),
             "stderr": str(Path(scratch) / "stderr"),
             "deadline_s": target.deadline_s,
-            "most_bytes": MOST_BYTES + _size(work),
+            "most_bytes": MOST_BYTES + size(work),
             "ports": [port for port in target.ports if port],
             "limits": {
                 "CPU": int(target.deadline_s * (os.cpu_count() or 1)),
@@ -186,9 +196,11 @@ def ran(directory: Path, script: Path, target: Told, *, strict: bool = False) ->
             },
         }
         try:
-            told = _supervised(job)
+            told = _supervised(confined(job, Path(scratch), target.reads))
         finally:
             _sweep(marker)
+        if active() is not None:
+            scrub(work)
         yield Ran(
             told["status"], told["stopped"], told["seconds"], told["left"],
             _read(job["stdout"]), _read(job["stderr"]), place.parent, given,
@@ -213,7 +225,7 @@ def bounded(command: Sequence[str], *, deadline_s: float, directory: Path | None
         if directory is None:
             work.mkdir()
         else:
-            _copy(directory, work)
+            copy(directory, work)
         marker = uuid.uuid4().hex
         job: dict[str, Any] = {
             "command": [str(work / Path(word).relative_to(directory))
@@ -221,12 +233,12 @@ def bounded(command: Sequence[str], *, deadline_s: float, directory: Path | None
                         for word in command],
             "cwd": str(work), "env": _kept_environment(home, marker), "ports": [],
             "stdout": str(Path(scratch) / "stdout"), "stderr": str(Path(scratch) / "stderr"),
-            "deadline_s": deadline_s, "most_bytes": MOST_BYTES + _size(work),
+            "deadline_s": deadline_s, "most_bytes": MOST_BYTES + size(work),
             "limits": {"CPU": int(deadline_s) + 1, "FSIZE": MOST_BYTES, "AS": MOST_MEMORY,
                        "CORE": 0},
         }  # fmt: skip
         try:
-            told = _supervised(job)
+            told = _supervised(confined(job, Path(scratch)))
         finally:
             _sweep(marker)
         output = _read(job["stdout"]) + _read(job["stderr"])
@@ -287,38 +299,6 @@ def _sweep(marker: str) -> None:
                 process.kill()
                 ended.append(process)
     psutil.wait_procs(ended, timeout=10)
-
-
-def _copy(source: Path, target: Path) -> frozenset[Path]:
-    """Copy regular files; what they are called there. Links are left out."""
-    total = 0
-    copied: list[Path] = []
-    for base, directories, names in os.walk(source):
-        directories[:] = sorted(
-            name
-            for name in directories
-            # a scratch directory may lie below what is copied (TMPDIR)
-            if not name.startswith(".") and not target.is_relative_to(Path(base) / name)
-        )
-        into = target / Path(base).relative_to(source)
-        into.mkdir(parents=True, exist_ok=True)
-        for name in sorted(names):
-            path = Path(base) / name
-            if path.is_symlink() or not path.is_file():
-                continue
-            total += path.stat().st_size
-            if total > MOST_BYTES or len(copied) >= MOST_FILES:
-                raise TooLarge(
-                    f"{source} holds over {MOST_BYTES >> 20} MiB or {MOST_FILES} files",
-                    "hand in the script and what it needs",
-                )
-            shutil.copyfile(path, into / name)
-            copied.append(into / name)
-    return frozenset(copied)
-
-
-def _size(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
 
 
 def _read(path: str) -> str:
