@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_triton.grade.judge import Asked, Judged
 
 _GIB = 1 << 30
+#: What is written beside the report; ``render`` has the others.
+_FOR_OTHERS = ("gradescope", "learner")
 #: Of the end of the judge's log, what is looked at for its progress.
 _TAIL = 4096
 
@@ -187,6 +189,7 @@ def _card(asked: Asked, judged: Judged) -> dict[str, Any] | None:
     """Print the score card; None where there is no report, or none that is one."""
     from pytest_triton.reports import render
     from pytest_triton.reports.card import card, title
+    from pytest_triton.reports.outputs import FORMATS
 
     try:
         report: dict[str, Any] = render.read(asked.out)
@@ -202,6 +205,10 @@ def _card(asked: Asked, judged: Judged) -> dict[str, Any] | None:
         click.echo("".join(click.style(text, fg=colour or None) for text, colour in line))
     if os.environ.get("GITHUB_ACTIONS"):
         click.echo(f"::{token}::")
-    names = [name for name in ("report.html", "report.json") if (asked.out / name).is_file()]
-    click.echo(f" {' · '.join(str(asked.out / name) for name in names)}")
+    for name in _FOR_OTHERS:
+        each = FORMATS[name]
+        (asked.out / each.file).write_text(each.text(report), encoding="utf-8")
+    names = ["report.html", "report.json", *(FORMATS[name].file for name in _FOR_OTHERS)]
+    names = [name for name in names if (asked.out / name).is_file()]
+    click.echo(f" {asked.out / names[0]} · {' · '.join(names[1:])}" if names else "")
     return report
