@@ -152,7 +152,9 @@ def _outcome(subject: Subject, delay_ms: int, **keywords: Any) -> Turn | Request
         return error
 
 
-def timed_out(subject: Subject, protocol: Any = None) -> Turn | RequestFailed:
+def timed_out(
+    subject: Subject, protocol: Any = None, *, model: str = SLOW, request_id: str = "sch-04"
+) -> Turn | RequestFailed:
     """What becomes of a request with a time-out of 50 ms behind one that takes much longer.
 
     Raises Inconclusive when it did not have to wait so long.
@@ -161,10 +163,15 @@ def timed_out(subject: Subject, protocol: Any = None) -> Turn | RequestFailed:
 
     def attempt() -> list[Turn | RequestFailed] | None:
         with ThreadPoolExecutor(1) as pool:
-            busy = pool.submit(turn, subject, BUSY_MS, protocol=protocol)
+            busy = pool.submit(turn, subject, BUSY_MS, model=model, protocol=protocol)
             time.sleep(ARRIVAL_S)
             victim = _outcome(
-                subject, 0, protocol=protocol, parameters={"timeout": 50_000}, request_id="sch-04"
+                subject,
+                0,
+                model=model,
+                protocol=protocol,
+                parameters={"timeout": 50_000},
+                request_id=request_id,
             )
             first = busy.result()
         if isinstance(victim, RequestFailed):

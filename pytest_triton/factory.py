@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,18 +86,39 @@ class ServerFactory:
 
     def terminate(self, deployment: Deployment, *, timeout: float) -> tuple[int | None, float]:
         """SIGTERM to tritonserver; its exit status (None: still running) and the seconds."""
-        _, _, supervised = self._servers[deployment.http_url]
-        assert deployment.pid is not None
         began = time.monotonic()
-        os.kill(deployment.pid, signal.SIGTERM)
+        self.send(deployment, signal.SIGTERM)
+        status = self.ended(deployment, timeout=timeout)
+        seconds = time.monotonic() - began
+        self.stop(deployment)
+        return status, seconds
+
+    def send(self, deployment: Deployment, number: signal.Signals) -> None:
+        """A signal to the process of one of the servers; what it leaves stays until :meth:`stop`."""
+        assert deployment.pid is not None
+        os.kill(deployment.pid, number)
+
+    def ended(self, deployment: Deployment, *, timeout: float) -> int | None:
+        """Wait for the end of a server; its exit status, None when it still runs.
+
+        Below 0: the signal that ended it. Its processes, regions and directory are there until
+        :meth:`stop`.
+        """
+        _, _, supervised = self._servers[deployment.http_url]
+        deadline = time.monotonic() + timeout
         while supervised.exit_status is None and not supervised.stopped:
-            left = began + timeout - time.monotonic()
+            left = deadline - time.monotonic()
             if left <= 0:
                 break
             supervised.wait(min(left, 0.5))
-        seconds = time.monotonic() - began
-        self.stop(deployment)
-        return supervised.exit_status, seconds
+        return supervised.exit_status
+
+    def processes(self, deployment: Deployment) -> list[int]:
+        """Every process of one of the servers, also those that it left behind when it ended."""
+        from pytest_triton.launch.supervisor import descendants
+
+        _, _, supervised = self._servers[deployment.http_url]
+        return descendants(supervised.process.pid)
 
     def smallest(self, deployment: Deployment) -> Deployment:
         """A server of ours with the smallest model of another one, to be ended by the caller."""
@@ -160,10 +181,11 @@ class Disposable:
     custom: str = CUSTOM
 
 
-def smallest_model(deployment: Deployment) -> str:
+def smallest_model(deployment: Deployment, among: Collection[str] | None = None) -> str:
     """The serving model that loads fastest: of the Python backend, then the fewest bytes.
 
-    Ensembles need others, and decoupled models a stream: they are left out.
+    Ensembles need others, and decoupled models a stream: they are left out. ``among``: only of
+    these.
     """
     from pytest_triton.repository.config import backend_of
     from pytest_triton.served import disk_config
@@ -171,6 +193,8 @@ def smallest_model(deployment: Deployment) -> str:
     assert deployment.repository is not None
     sizes = []
     for name in deployment.serving:
+        if among is not None and name not in among:
+            continue
         directory = deployment.repository / name
         config = disk_config(directory)
         if config.platform != "ensemble" and not config.model_transaction_policy.decoupled:

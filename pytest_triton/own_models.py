@@ -35,7 +35,7 @@ instance_group [ { kind: KIND_CPU count: 1 } ]
 TELLING_CONFIG = CONFIG.replace(
     'name: "OUT" data_type: TYPE_INT32 dims: [ 1 ]', 'name: "OUT" data_type: TYPE_INT32 dims: [ 4 ]'
 )
-_BROKEN = """
+BROKEN_SOURCE = """
 class TritonPythonModel:
     def initialize(self, args):
         raise RuntimeError("this model is broken on purpose")
@@ -102,7 +102,7 @@ def write_python_model(
 def write_disposable(repository: Path, model: Path) -> None:
     """The repository of a disposable server: a copy of ``model``, and all of ours."""
     shutil.copytree(model, repository / model.name)
-    write_python_model(repository / BROKEN, _BROKEN)
+    write_python_model(repository / BROKEN, BROKEN_SOURCE)
     write_python_model(repository / FAILING, _FAILING)
     telling = telling_source()
     write_python_model(repository / CONTROLLED, telling, TELLING_CONFIG, (*VERSIONS, *NO_VERSIONS))

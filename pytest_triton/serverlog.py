@@ -27,8 +27,13 @@ def until_ready(text: str) -> str:
 
 def errors_until_ready(text: str) -> list[str]:
     """Lines of level error while the server started, harmless ones left out."""
+    return errors(until_ready(text))
+
+
+def errors(text: str) -> list[str]:
+    """Lines of level error in a log, harmless ones left out."""
     return [
         line
-        for line in until_ready(text).splitlines()
+        for line in text.splitlines()
         if _ERROR.match(line) and not any(known in line for known in HARMLESS)
     ]

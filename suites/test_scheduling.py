@@ -49,12 +49,17 @@ def test_priority(triton_probes: Subject) -> None:
     )
 
 
+def _ways(subject: Subject) -> dict[str, tuple[Any, int | str]]:
+    """The protocols, and the status of a refusal with UNAVAILABLE."""
+    ways: dict[str, tuple[Any, int | str]] = {"HTTP": (None, subject.error_status(503))}
+    if subject.grpc is not None:
+        ways |= {"gRPC": (subject.grpc, "UNAVAILABLE")}
+    return ways
+
+
 @pytest.mark.clause("SCH-04")
 def test_timeout(triton_probes: Subject, triton_evidence: Evidence) -> None:
-    ways: dict[str, tuple[Any, int | str]] = {"HTTP": (None, triton_probes.error_status(503))}
-    if triton_probes.grpc is not None:
-        ways |= {"gRPC": (triton_probes.grpc, "UNAVAILABLE")}
-    for name, (protocol, status) in ways.items():
+    for name, (protocol, status) in _ways(triton_probes).items():
         with triton_evidence.case(name):
             victim = timed_out(triton_probes, protocol)
             assert not isinstance(victim, Turn), (
@@ -72,3 +77,13 @@ def test_negative_priority(triton_subject: Subject, triton_evidence: Evidence) -
             answer = triton_subject.post(f"{model_path(name)}/infer", request)
             says(reason(answer, 400, 500), "priority")
     triton_evidence.need(SAMPLE)
+
+
+@pytest.mark.clause("SCH-06")
+def test_override_without_a_default(triton_probes: Subject, triton_evidence: Evidence) -> None:
+    for name, (protocol, _) in _ways(triton_probes).items():
+        with triton_evidence.case(name):
+            victim = timed_out(triton_probes, protocol, model=QUEUE, request_id="sch-06")
+            assert isinstance(victim, Turn), (
+                f"the model has no time-out that a request could shorten, and it is {victim}"
+            )

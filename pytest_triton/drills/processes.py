@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +15,7 @@ from pytest_triton.drills.serving import source, wrong_echo
 from pytest_triton.drills.table import NOT_AVAILABLE, PREFIX
 from pytest_triton.drills.timeline import Timeline
 from pytest_triton.factory import ServerFactory
-from pytest_triton.launch.backends import backend_directory
-from pytest_triton.launch.command import command_line, server_environment
-from pytest_triton.launch.embedded import run_directory
-from pytest_triton.launch.overlay import overlay
-from pytest_triton.launch.ports import Ports, reserve
-from pytest_triton.launch.store import find_server
-from pytest_triton.launch.supervised import Supervised
+from pytest_triton.launch.tried import tried
 from pytest_triton.own_models import write_python_model
 from pytest_triton.settings import Settings
 from pytest_triton.subject import Subject
@@ -42,7 +34,7 @@ def port_drill(place: Place, settings: Settings, factory: ServerFactory, scratch
         port = int(place.server.deployment.http_url.rpartition(":")[2])
         began = line.did(f"started a second server on port {port}, where the first one listens")
         log = scratch / "second.log"
-        status = _start(settings, place.repository, port, log)
+        status = tried(settings, place.repository, log, http_port=port, timeout=VISIBLE_S).status
         text = log.read_text("utf-8", "replace") if log.is_file() else ""
         taken = [one for one in text.splitlines() if re.search(_in_use(port), one)]
         seen = line.saw("it ended", exit_status=status, log=taken[:2])
@@ -63,41 +55,6 @@ def port_drill(place: Place, settings: Settings, factory: ServerFactory, scratch
 
 def _in_use(port: int) -> str:
     return rf"Socket '[^']*:{port}' already in use|Address already in use"
-
-
-def _start(settings: Settings, repository: Path, port: int, log: Path) -> int | None:
-    """Start a server without models on a port; its exit status, None if it does not end.
-
-    Not with the launcher, which makes sure that this does not happen.
-    """
-    identity = uuid.uuid4().hex[:12]
-    directory = run_directory(identity)
-    server, interpreter = find_server(settings.server_release), overlay(settings.server_python)
-    deadline = time.monotonic() + VISIBLE_S
-    with Supervised() as supervised, reserve() as free:
-        argv = command_line(
-            server,
-            repository=repository,
-            backends=backend_directory(server, interpreter),
-            ports=Ports(port, free.grpc, free.metrics),
-            models=(),
-            region=f"triton_python_backend_shm_region_{identity}_",
-            complete=True,
-        )
-        supervised.start(
-            argv=argv,
-            env=server_environment(server, interpreter, directory, device=settings.device),
-            log=log,
-            directory=directory,
-            region=f"triton_python_backend_shm_region_{identity}_",
-            deadline=deadline,
-        )
-        while supervised.exit_status is None and not supervised.stopped:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            supervised.wait(min(left, 0.5))
-        return supervised.exit_status  # the end of this block gives it one in any case
 
 
 _SHOWS = Shows(

@@ -31,12 +31,19 @@ class ServerFault:
 
     #: Only servers whose command line matches; "" for every one.
     only: str = ""
+    #: Leave so many of them alone, the first that are started.
+    skip: int = 0
     #: Flags that are added at the end, and flags (by name) that are taken away.
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
-    #: On SIGTERM: "" as the real one, "ignore", "kill" (nothing is put in order), or the exit
-    #: status.
+    #: Patterns and replacements in the configurations of what it serves; each has to be found.
+    rewrite: tuple[tuple[str, str], ...] = ()
+    #: On SIGTERM: "" as the real one, "ignore", "drop" (nothing is put in order, and status 0),
+    #: or the exit status.
     sigterm: str | int = ""
+    #: What is there when it has ended: "region" (its regions of shared memory), "listener" (a
+    #: process that listens on its HTTP port), or "connections" (those of its clients over HTTP).
+    leaves: str = ""
     #: Lines that it writes into its log before the real one starts, and once it is ready.
     log: tuple[str, ...] = ()
     #: "" starts the real one; "exit" ends with status 1; "hang" never opens a port.
@@ -51,6 +58,10 @@ class ServerFault:
             re.compile(pattern)
         if self.start not in ("", "exit", "hang"):
             raise ValueError(f"server.start is exit or hang, not {self.start!r}")
+        if isinstance(self.sigterm, str) and self.sigterm not in ("", "ignore", "drop"):
+            raise ValueError(f"server.sigterm is ignore, drop or a status, not {self.sigterm!r}")
+        if self.leaves not in ("", "region", "listener", "connections"):
+            raise ValueError(f"server.leaves does not know {self.leaves!r}")
 
 
 @dataclass(frozen=True)

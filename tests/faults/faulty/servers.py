@@ -47,9 +47,12 @@ def order(fault: Fault, directory: Path, repository: Path | None) -> dict[str, s
     server = fault.server
     told: dict[str, Any] = {
         "only": server.only,
+        "skip": server.skip,
         "add": list(server.add),
         "remove": list(server.remove),
+        "rewrite": [list(pair) for pair in server.rewrite],
         "sigterm": server.sigterm,
+        "leaves": server.leaves,
         "log": list(server.log),
         "start": server.start,
         "delay": server.delay,

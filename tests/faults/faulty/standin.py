@@ -10,10 +10,12 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -21,6 +23,9 @@ from typing import Any
 
 _PORTS = ("http", "grpc", "metrics")
 _PDEATHSIG = 1
+#: Seconds for which a process that is left behind listens on a port, and between its tries.
+_SQUATS, _TRY = 60.0, 0.01
+_SHM = Path("/dev/shm")
 #: Flags of TLS with certificates of both sides, which the proxy speaks in the server's place.
 _TLS = ("grpc-server-cert", "grpc-server-key", "grpc-root-cert")
 _USE_TLS = ("grpc-use-ssl", "grpc-use-ssl-mutual")
@@ -40,6 +45,8 @@ def main(real: str, arguments: list[str]) -> None:
     fault: dict[str, Any] = json.loads(Path(named).read_text())
     if not re.search(fault["only"], " ".join(arguments)):
         os.execv(real, [real, *arguments])
+    if fault["skip"] and _earlier(Path(named)) < fault["skip"]:
+        os.execv(real, [real, *arguments])
     for line in fault["log"]:
         print(line, file=sys.stderr, flush=True)
     if fault["start"] == "exit":
@@ -50,12 +57,21 @@ def main(real: str, arguments: list[str]) -> None:
     time.sleep(fault["delay"])
     if fault["repository"]:
         arguments = _with(arguments, "model-repository", fault["repository"])
+    if fault["rewrite"]:
+        served = _value(arguments, "model-repository")
+        rewritten = _rewritten(Path(served), Path(named).parent, fault["rewrite"])
+        arguments = _with(arguments, "model-repository", str(rewritten))
     arguments = [
         argument
         for argument in arguments
         if argument.removeprefix("--").partition("=")[0] not in fault["remove"]
     ] + fault["add"]
-    if not fault["rules"] and not fault["traces"] and fault["sigterm"] == "":
+    if fault["leaves"] == "listener" and os.fork() == 0:
+        _squat(int(_value(arguments, "http-port")))
+    if fault["leaves"] == "connections":
+        arguments = _relayed(arguments)
+    stays = fault["rules"] or fault["traces"] or fault["leaves"] == "region"
+    if not stays and fault["sigterm"] == "":
         os.execv(real, [real, *arguments])
     sys.exit(_stay(real, arguments, fault))
 
@@ -70,11 +86,14 @@ def _stay(real: str, arguments: list[str], fault: dict[str, Any]) -> int:
         traces = _Traces(arguments, fault["traces"])
         arguments = traces.arguments
     child = subprocess.Popen([real, *arguments], preexec_fn=_die_with_parent)
+    regions: list[Path] = []
 
     def ended(number: int, frame: object) -> None:
         if fault["sigterm"] == "ignore":
             return
-        child.send_signal(signal.SIGKILL if fault["sigterm"] == "kill" else number)
+        if fault["leaves"] == "region":
+            regions.extend(_SHM.glob(f"{_region(arguments)}*"))
+        child.send_signal(signal.SIGKILL if fault["sigterm"] == "drop" else number)
 
     signal.signal(signal.SIGTERM, ended)
     signal.signal(signal.SIGINT, ended)
@@ -100,6 +119,10 @@ def _stay(real: str, arguments: list[str], fault: dict[str, Any]) -> int:
             helper.wait(5)
         except subprocess.TimeoutExpired:
             helper.kill()
+    for region in regions:
+        region.touch()
+    if fault["sigterm"] == "drop":
+        return 0
     if isinstance(fault["sigterm"], int):
         return fault["sigterm"]
     return status if status >= 0 else 128 - status
@@ -155,10 +178,8 @@ def _hide(arguments: list[str]) -> tuple[list[str], list[str]]:
         asked = next((a.removeprefix(prefix) for a in arguments if a.startswith(prefix)), None)
         if asked is None:
             continue
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        arguments = _with(arguments, f"{name}-port", str(port))
+        port = _free_port()
+        arguments = _with(arguments, f"{name}-port", port)
         address = f"127.0.0.1:{port}"
         proxy += [f"--{name}", address if name == "grpc" else f"http://{address}",
                   f"--{name}-port", asked]  # fmt: skip
@@ -180,6 +201,78 @@ def _hide(arguments: list[str]) -> tuple[list[str], list[str]]:
             if argument.removeprefix("--").partition("=")[0] not in (*_TLS, *_USE_TLS)
         ]
     return arguments, proxy
+
+
+def _rewritten(repository: Path, beside: Path, changes: list[list[str]]) -> Path:
+    """A copy of a repository whose configurations are changed; a change of none is an error."""
+    copy = Path(tempfile.mkdtemp(dir=beside)) / repository.name
+    shutil.copytree(repository, copy)
+    for pattern, replacement in changes:
+        count = 0
+        for config in copy.glob("*/config.pbtxt"):
+            text, found = re.subn(pattern, replacement, config.read_text())
+            config.write_text(text)
+            count += found
+        if not count:
+            sys.exit(f"the stand-in finds no {pattern!r} to rewrite")
+    return copy
+
+
+def _earlier(named: Path) -> int:
+    """How many servers of this fault were started before this one."""
+    started = named.with_suffix(".started")
+    with started.open("a") as file:
+        file.write(".")
+    return started.stat().st_size - 1
+
+
+def _squat(port: int) -> None:
+    """Take over a port when the server that listens on it is gone; never returns."""
+    os.setsid()
+    until = time.monotonic() + _SQUATS
+    seen = False
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        while time.monotonic() < until:
+            time.sleep(_TRY)
+            try:
+                if not seen:
+                    socket.create_connection(("127.0.0.1", port), 1.0).close()
+                    seen = True
+                taken.bind(("127.0.0.1", port))
+                taken.listen()
+                break
+            except OSError:
+                continue
+        time.sleep(max(0.0, until - time.monotonic()))
+    os._exit(0)
+
+
+def _relayed(arguments: list[str]) -> list[str]:
+    """The server's arguments behind a gateway that keeps its clients when the server is gone."""
+    port = _free_port()
+    relay = str(Path(__file__).with_name("relay.py"))
+    subprocess.Popen(
+        [sys.executable, "-I", "-S", relay, _value(arguments, "http-port"), port],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return _with(arguments, "http-port", port)
+
+
+def _free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def _region(arguments: list[str]) -> str:
+    """What the names of the server's shared memory regions begin with."""
+    word = "shm-region-prefix-name="
+    return next(a.partition(word)[2] for a in arguments if word in a)
+
+
+def _value(arguments: list[str], name: str) -> str:
+    return next(a.partition("=")[2] for a in arguments if a.startswith(f"--{name}="))
 
 
 def _with(arguments: list[str], name: str, value: str) -> list[str]:
