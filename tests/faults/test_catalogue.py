@@ -38,6 +38,24 @@ def test_a_fault_runs_its_clause(collected) -> None:
         assert fault.clause in fault.run or not left_out, f"{fault.id}: put the clause into run"
 
 
+def test_a_slow_test_takes_no_other_along(collected) -> None:
+    """What is left out is left out by its id and everything that begins with it."""
+    slow = {
+        node: name
+        for name, tests in collected.items()
+        for node in tests["nodes"]
+        if CLAUSES[name].measured or CLAUSES[name].waits or tests["boots"]
+    }
+    every = {node: name for name, tests in collected.items() for node in tests["nodes"]}
+    along = [
+        (short, long)
+        for short, name in slow.items()
+        for long, other in every.items()
+        if other != name and long.startswith(short)
+    ]
+    assert not along, f"rename the second of each pair: {along}"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
