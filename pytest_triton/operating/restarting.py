@@ -40,15 +40,14 @@ class Restart:
     """One end and the start after it.
 
     ``status``: of the process that ended, None when it did not. ``holders``: what of it still
-    listened on its ports when they had to be free. ``moved``: where the next server answers, when
-    that is elsewhere. ``wrong``: what is wrong with its answers, or that there is none.
-    ``ready_s``: seconds until it was ready, None when it was not.
+    listened on its ports when they had to be free. ``wrong``: what is wrong with the answers of
+    the next server, or that there is none. ``ready_s``: seconds until it was ready, None when it
+    was not.
     """
 
     ended_by: str
     status: int | None
     holders: tuple[str, ...]
-    moved: str
     wrong: tuple[str, ...]
     ready_s: float | None = None
 
@@ -73,7 +72,7 @@ def restarted(factory: ServerFactory, subject: Subject) -> list[Restart]:
     known = known_answer(subject, model)
     repository = subject.deployment.repository
     assert repository is not None
-    place = _Place(repository, model, known, free_ports(subject.settings.seed))
+    place = _Place(repository, model, known, free_ports())
     server: Deployment | None = _boot(factory, place)
     seen: list[Restart] = []
     try:
@@ -86,10 +85,9 @@ def restarted(factory: ServerFactory, subject: Subject) -> list[Restart]:
                 server = _boot(factory, place)
             except DeploymentFailed as error:
                 again = (f"it does not start again: {error}",)
-                return [*seen, Restart(number.name, status, holders, "", again)]
+                return [*seen, Restart(number.name, status, holders, again)]
             ready = time.monotonic() - began
-            moved, wrong = _moved(server, place), _wrong(server, place)
-            seen.append(Restart(number.name, status, holders, moved, wrong, ready))
+            seen.append(Restart(number.name, status, holders, _wrong(server, place), ready))
     finally:
         if server is not None:
             factory.stop(server)
@@ -154,13 +152,6 @@ def _name(pid: int | None) -> str:
         return f"process {pid}"
 
 
-def _moved(server: Deployment, place: _Place) -> str:
-    told = (server.http_url, server.grpc_url, server.metrics_url)
-    http, grpc, metrics = place.ports
-    wanted = (f"http://{HOST}:{http}", f"{HOST}:{grpc}", f"http://{HOST}:{metrics}/metrics")
-    return "" if told == wanted else str(told)
-
-
 def _wrong(server: Deployment, place: _Place) -> tuple[str, ...]:
     """What is wrong with the answers and the metrics of a server."""
     found = []
@@ -181,9 +172,9 @@ def _wrong(server: Deployment, place: _Place) -> tuple[str, ...]:
     return tuple(found)
 
 
-def free_ports(seed: int) -> tuple[int, int, int]:
+def free_ports() -> tuple[int, int, int]:
     """Three ports on which nobody listens; ToolError when none are found."""
-    draw = random.Random(f"{seed} {time.monotonic_ns()}")
+    draw = random.SystemRandom()  # runs beside this one must not draw the same
     found: list[int] = []
     for _ in range(_DRAWS):
         port = draw.randrange(_FROM, _TO)

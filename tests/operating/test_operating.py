@@ -158,7 +158,7 @@ def test_entries_of_both_formats() -> None:
 
 
 def test_ports_and_who_listens() -> None:
-    ports = free_ports(0)
+    ports = free_ports()
     assert len(set(ports)) == 3
     assert not listeners(ports)
     with socket.socket() as taken:
