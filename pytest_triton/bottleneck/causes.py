@@ -51,8 +51,9 @@ CAUSES = {
         Cause("network", "the way to the server",
               "keep connections open, send tensors in binary, smaller inputs and outputs, a "
               "client nearer to the server"),
-        Cause("gateway", "something in front of the server holds requests back",
-              "look at the gateway's limit of connections or requests in flight"),
+        Cause("gateway", "requests are held back before the server takes them",
+              "look at the limits of a gateway in front of it, at --http-thread-count, and at how "
+              "busy its processors are"),
         Cause("front end", "the server's front end",
               "binary tensors instead of JSON, shared memory, larger batches in one request, gRPC"),
         Cause("delay", "requests wait for others to share a batch",

@@ -83,7 +83,7 @@ def collected(
     good = sum(header["good"] for header in headers)
     bad = sum(header["bad"] for header in headers)
     if served:
-        served.finish(good)
+        served.finish(good, bad)
     latency = arrays["latency"][order]
     late = arrays["late"]
     result = LoadResult(

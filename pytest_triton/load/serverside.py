@@ -12,6 +12,8 @@ from pytest_triton.probe.types import MalformedAnswer
 
 #: Seconds within which the statistics have to show what was answered.
 _SETTLES = 2.0
+#: Seconds behind an answer after which a failure is counted, if it is at all.
+_MOMENT = 0.1
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
@@ -153,12 +155,15 @@ class Served:
         except Exception as error:
             self.fault = self.fault or f"{error}".splitlines()[0][:200]
 
-    def finish(self, good: int) -> None:
-        """After the last answer: until the counters show ``good`` more, or for 2 s."""
+    def finish(self, good: int, bad: int = 0) -> None:
+        """After the last answer: until the counters show ``good`` more, or for 2 s. Not every one
+        of ``bad`` requests is counted: those that are get a moment."""
         if self.silent:
             return
         deadline = time.monotonic() + _SETTLES
         try:
+            if bad:
+                time.sleep(_MOMENT)
             while True:
                 self._after = self._read()
                 if self._goes_back():

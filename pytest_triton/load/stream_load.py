@@ -214,7 +214,7 @@ async def _driven(job: StreamJob, served: Served | None, progress: Progress | No
         if isinstance(client, _Client):
             await client.close()
     if served:
-        await asyncio.to_thread(served.finish, run.good)
+        await asyncio.to_thread(served.finish, run.good, run.bad)
     slept = np.frombuffer(feed.slept) if isinstance(feed, pacing.Paced) else np.empty(0)
     return _collected(made, samples, served, used, slept)
 

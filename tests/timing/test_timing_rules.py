@@ -132,7 +132,7 @@ def test_false_failures_of_the_tail_are_rare() -> None:
     ("stage", "told"),
     [("queue", "every instance is busy"), ("compute_infer", "the model itself"),
      ("compute_input", "inputs are copied"), ("compute_output", "outputs are copied"),
-     ("", "holds requests back")],
+     ("", "held back before")],
 )  # fmt: skip
 def test_advice_names_what_takes_most(stage: str, told: str) -> None:
     alone = run(around(2.0), 1.9)
