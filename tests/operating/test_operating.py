@@ -173,7 +173,7 @@ def test_a_start_that_ends_by_itself(tmp_path: Path) -> None:
     flags = ("--model-control-mode=none", "--exit-on-error=true")
     seen = tried(Settings(device="cpu"), tmp_path / NOWHERE, log, flags=flags, timeout=60.0)
     assert seen.status is not None
-    assert seen.status > 0
+    assert seen.status != 0
     assert not seen.served
     assert any(NOWHERE in line for line in errors(log.read_text()))
 
