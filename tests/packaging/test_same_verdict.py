@@ -30,6 +30,8 @@ class TritonPythonModel:
         ]
 """
 PYARGS = ("--pyargs", "pytest_triton.suites")
+#: What is judged three times. The other areas start servers of their own, and take minutes.
+SCOPE = "setup,config,accuracy,metrics"
 
 
 @pytest.fixture(scope="session")
@@ -60,8 +62,9 @@ def table(environment: Any, suites: tuple[str, ...], repository: Path, out: Path
     """Criteria and clauses as they came out."""
     environment.run(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "--triton-repository",
-        str(repository), "--triton-device", "cpu", "--triton-seed", "7", "--triton-report",
-        str(out), "--triton-server-python", sys.executable, check=False, timeout=200,
+        str(repository), "--triton-device", "cpu", "--triton-seed", "7", "--triton-scope",
+        SCOPE, "--triton-report", str(out), "--triton-server-python", sys.executable,
+        check=False, timeout=200,
     )  # fmt: skip
     report = json.loads((out / "report.json").read_text())
     return (
