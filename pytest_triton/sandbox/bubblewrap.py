@@ -20,7 +20,6 @@ from functools import cache
 from pathlib import Path
 
 from pytest_triton.errors import ToolError
-from pytest_triton.export.sandbox import packages, python_paths
 
 #: Read-only: programs and libraries of the system; of /etc nothing that names users.
 SYSTEM = (
@@ -162,6 +161,8 @@ def _parents(paths: Iterable[str | Path]) -> list[str]:
 
 def python_reads() -> list[str]:
     """What Python and the packages of this environment are made of."""
+    from pytest_triton.export.sandbox import packages, python_paths  # with numpy: no boot needs it
+
     return [*python_paths(), *packages("torch", "numpy", "torchvision")]
 
 
