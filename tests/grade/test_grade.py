@@ -79,11 +79,24 @@ def report(out: Path) -> dict[str, Any]:
 def nothing_is_left(before: set[str]) -> None:
     """No process and no scratch directory of the grading."""
     deadline = time.monotonic() + 15
-    mine = psutil.Process()
-    while left := [p for p in mine.children(recursive=True) if p.is_running()]:
+    while left := [p for p in children() if p not in _OTHERS and p.is_running()]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
     assert scratch() <= before
+
+
+#: Servers of the session that other tests use, when a test begins.
+_OTHERS: set[psutil.Process] = set()
+
+
+def children() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+@pytest.fixture(autouse=True)
+def others() -> None:
+    _OTHERS.clear()
+    _OTHERS.update(children())
 
 
 def scratch() -> set[str]:

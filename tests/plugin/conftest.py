@@ -90,7 +90,7 @@ class Project:
         # report.html is tested with the reports: it would be drawn in every run here.
         words = ["-p", "no:html", "-p", "no:randomly", *map(str, arguments)]
         if subprocess:
-            ran = self.pytester.runpytest_subprocess(*words, timeout=100)
+            ran = self.pytester.runpytest_subprocess(*words, timeout=240)
         else:
             ran = self.pytester.runpytest_inprocess(*words, no_reraise_ctrlc=True)
         report = self.path / "triton-report" / "report.json"

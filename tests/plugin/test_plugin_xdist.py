@@ -228,8 +228,10 @@ def pytest_collection_modifyitems(items):
         items[:] = [i for i in items if i.get_closest_marker("clause").args[0] not in quiet]
 """,
     )
+    # Operations start servers of their own, which takes long and shares nothing.
+    scope = "setup,config,accuracy,protocol,metrics"
     arguments = ("--pyargs", "pytest_triton.suites", "--triton-models", "mlp", "--triton-device",
-                 "cpu", "--triton-seed", "7")  # fmt: skip
+                 "cpu", "--triton-seed", "7", "--triton-scope", scope)  # fmt: skip
     alone = project.run(*arguments, "-n0", subprocess=True)
     table = {clause["id"]: clause["status"] for clause in alone.report["clauses"]}
     for _ in range(2):
