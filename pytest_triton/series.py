@@ -39,6 +39,9 @@ GRID = (
     Cell("missing", "–", "is quiet and should fire"),
 )
 
+#: The parts of a request's time, in the order in which they pass; each has one colour everywhere.
+PARTS = ("outside", "front end", "queue", "input", "infer", "output")
+
 #: What is drawn of a series: a distribution in order of time, ratios of pairs, one number against
 #: another, percentiles of windows against time, values against time, executions for each batch
 #: size, parts of a whole, what each row does in each column, spans of time below each other.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pytest_triton.criteria.shows import quantity
-from pytest_triton.series import Series
+from pytest_triton.series import PARTS, Series
 
 from .pictures import RIGHT, WIDTH, Picture, linear, titled
 from .text import clean
@@ -19,7 +19,8 @@ MOST = 60
 SEEN = 1.5
 #: What begins with this is a part of the row above, and has a colour of its own.
 PART = "·"
-_PARTS = ("queue", "input", "infer", "output")
+#: The colour of a whole span: that of what is in no stage.
+_WHOLE = PARTS.index("front end")
 
 
 def waterfall(picture: Picture, series: Series, entry: Mapping[str, Any]) -> None:
@@ -50,7 +51,7 @@ def waterfall(picture: Picture, series: Series, entry: Mapping[str, Any]) -> Non
 def _hue(name: str) -> int:
     """Its colour: parts have those that they have in a chart of stages."""
     part = name.removeprefix(PART).strip()
-    return _PARTS.index(part) if name.startswith(PART) and part in _PARTS else 4
+    return PARTS.index(part) if name.startswith(PART) and part in PARTS else _WHOLE
 
 
 def _told(picture: Picture, told: str, first: float, last: float, y: float) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,12 +17,15 @@ from typing import Any
 
 import click
 
+# Tests load this file by its path: its parts lie beside it.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from docs_coverage import coverage_page
+from docs_submission import submission
+from docs_tables import code, table
+
 from pytest_triton import cli, explaining, hooks
 from pytest_triton.criteria import Clause, Reason, Status, load
-from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS, PREREQUISITES, Catalogue
-from pytest_triton.criteria.requires import holds
-from pytest_triton.grade import archive, limits
-from pytest_triton.grade.found import PIECES
+from pytest_triton.criteria.catalogue import CAPABILITIES, NEEDS, PREREQUISITES
 from pytest_triton.launch.store import DEFAULT_RELEASE, RELEASES
 from pytest_triton.monitor.expected import (
     CACHE_GAUGES,
@@ -40,7 +42,6 @@ from pytest_triton.monitor.expected import (
 from pytest_triton.options import AREAS, INI_OPTIONS, OPTIONS
 from pytest_triton.plugin import GROUPS
 from pytest_triton.repository.lint import rules
-from pytest_triton.submission_toml import FILES, MANIFEST, MOST_FILES, MOST_MANIFEST, TABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference"
@@ -101,17 +102,6 @@ COMMAND_EXITS = {
     "3": "lint: an error of its own, nothing was judged",
     "12": "this machine lacks something, or the server ended by itself; to be retried when mended",
 }
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of Markdown; cells may hold Markdown, bars are escaped."""
-    lines = [list(head), ["---"] * len(head), *([*row] for row in rows)]
-    escaped = ([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in lines)
-    return "".join(f"| {' | '.join(row)} |\n" for row in escaped)
-
-
-def code(text: str) -> str:
-    return f"`{text}`" if text else ""
 
 
 def options() -> str:
@@ -263,109 +253,6 @@ def coverage() -> str:
     return coverage_page(load(), json.loads((TARGET / "coverage.json").read_text("utf-8")))
 
 
-def coverage_page(catalogue: Catalogue, found: Mapping[str, Any]) -> str:
-    """The page of a catalogue and of what scripts/judge_releases.py has found."""
-    runs: Mapping[str, Any] = found["runs"]
-    known = catalogue.clauses.values()
-
-    def result(item: Clause, release: str) -> str:
-        return told(item, found["clauses"].get(item.id, {}).get(release, ""))
-
-    def summary(release: str, run: Mapping[str, str]) -> list[str]:
-        results = [result(item, release) for item in known]
-        counts = [results.count(word) for word in RESULTS]
-        counts.append(len(results) - sum(counts))
-        return [release, run["server"], run["date"], run["suite"], *map(str, counts)]
-
-    parts = [
-        "# Coverage\n",
-        f"{len(catalogue.clauses)} clauses, {sum(item.built for item in known)} of them built, "
-        "and what each came to when the reference repository was judged on the embedded server, "
-        "without a GPU. Clauses that are measured under load are left out: they say more about "
-        "the machine than about the release. `make coverage` judges again.\n",
-        table(
-            ("release", "Triton", "judged on", "suite", *RESULTS, "anything else"),
-            (summary(release, run) for release, run in runs.items()),
-        ),
-        "*Holds for* names the releases that have the behaviour. *In production* says whether the "
-        "clause can be judged on an endpoint as it stands, without `--triton-allow-control` and "
-        "`--triton-allow-load`, which changes nothing there and sends at most 20 requests in a "
-        "second.\n",
-    ]
-    for area in AREAS:
-        rows = [
-            (
-                f"[{item.id}](clauses.md#{item.id.lower()})", item.title, span(item),
-                asks(item), production(item), *(result(item, release) for release in runs),
-            )
-            for item in known
-            if item.area == area
-        ]  # fmt: skip
-        head = ("clause", "title", "holds for", "needs", "in production", *runs)
-        parts += [f"## {area.capitalize()}\n", table(head, rows)]
-    return "\n".join(parts)
-
-
-#: What a clause mostly comes to; the columns of the summary.
-RESULTS = ("pass", "does not apply", "measured apart", "not built", "not run")
-
-
-def told(item: Clause, result: str) -> str:
-    """What a clause came to on a release, in words; ``**`` in front of what is wrong."""
-    status, _, code = result.partition("/")
-    words = {
-        "": "not run",
-        "pass": "pass",
-        "not_assessed/not_applicable": "does not apply",
-        "not_assessed/deselected": "measured apart" if item.measured else "not run",
-        "not_assessed/not_run": "not run",
-        "not_assessed/not_built": "not built",
-    }
-    return words.get(result, f"**{status.replace('_', ' ')}**" + f" ({code})" * bool(code))
-
-
-def span(item: Clause) -> str:
-    """The releases that have the behaviour."""
-    first, last = item.releases
-    if first and last:
-        return first if first == last else f"{first} to {last}"
-    return f"{first} on" if first else f"up to {last}" if last else "all"
-
-
-def asks(item: Clause) -> str:
-    """What a clause needs of the subject and of whoever runs it."""
-
-    def words(match: re.Match[str]) -> str:
-        return CAPABILITIES.get(match[0], f"*{match[0]}*")
-
-    requires = re.sub(r"\w+", words, item.requires)
-    return "; ".join(filter(None, (*(NEEDS[name] for name in item.needs), requires)))
-
-
-def production(item: Clause) -> str:
-    """Whether a clause can be judged on an endpoint that is left as it was found."""
-    if not item.built:
-        return "not built"
-    if not holds(item.requires, lambda name: name not in ("owned", "reference")):
-        return "needs a server of ours"
-    if not holds(item.requires, lambda name: name not in OURS):
-        return "needs the repository's files"
-    for need, said in (("control", "changes it"), ("load", "puts load on it")):
-        if need in item.needs:
-            return f"no: {said}"
-    for missing, said in (
-        ("probes", "if it serves the probe models"),
-        ("eager", "with right answers in `--triton-inputs`"),
-    ):
-        if not holds(item.requires, lambda name, missing=missing: name not in {*OURS, missing}):
-            return said
-    return "yes"
-
-
-#: Capabilities that no endpoint has.
-OURS = ("owned", "reference", "repository")
-
-
 def criteria() -> str:
     """Criteria with their points and clauses."""
     catalogue = load()
@@ -388,104 +275,6 @@ def criteria() -> str:
             "level (basic, advanced, expert) is reached when every criterion of that tier and of "
             "those below it passes. Points are all or nothing for each criterion.\n",
             table(("id", "tier", "title", "points", "clauses"), rows),
-        ]
-    )
-
-
-def submission() -> str:
-    bounds = limits.Limits()
-    pieces = table(
-        ("key", "what", "looked for at", "criteria"),
-        (
-            (
-                code(piece.key),
-                piece.title,
-                code(piece.place),
-                ", ".join(piece.criteria) + (" (passes without)" if piece.optional else "")
-                if piece.criteria
-                else "none: people read it",
-            )
-            for piece in PIECES
-        ),
-    )
-    keys = table(
-        ("table", "key", "value"),
-        [
-            (code("[files]"), code(key), "a path, or a list of them" if several else "a path")
-            for key, several in FILES.items()
-        ]
-        + [
-            (code(f"[{name}]"), code(key), "a number" if kind is int else "a text")
-            for name, told in TABLES.items()
-            for key, kind in told.items()
-        ],
-    )
-    return "\n".join(
-        [
-            "# Submission\n",
-            "What is handed in for grading. See [Hand in a submission]"
-            "(../how-to/hand-in-a-submission.md) and [Grade a submission]"
-            "(../how-to/grade-a-submission.md).\n",
-            "## Layout\n",
-            f"{pieces}\n",
-            "`pytest-triton submission --check SUBMISSION` says what of it is found.\n",
-            f"## {MANIFEST}\n",
-            "Optional: names what is called otherwise, and which model a measurement is of. Every "
-            "other table or key is refused, and so is a path that is absolute, has `..` in it, "
-            f"leads outside or to nothing. At most {MOST_MANIFEST >> 10} KiB and {MOST_FILES} "
-            "paths of one key.\n",
-            f"{keys}\n",
-            "## Intake\n",
-            "Regular files are copied, and nothing else; each has its checksum in the manifest "
-            "(`sha256` of the whole is that of what `sha256sum` prints for all of them in order of "
-            "their paths). A refusal ends with exit status 11 and names the file, the rule and the "
-            "remedy.\n",
-            table(
-                ("rule", "refused is"),
-                (
-                    (
-                        "kind",
-                        "a link (also a hard link), fifo, socket or device; in archives also "
-                        "sparse and encrypted members",
-                    ),
-                    ("count", f"more than {bounds.entries} files and directories"),
-                    (
-                        "size",
-                        f"a file of over {limits.gib(bounds.size)} (`--max-size`), or one that "
-                        "changes while it is read",
-                    ),
-                    ("total size", f"over {limits.gib(bounds.total)} in all (`--max-total`)"),
-                    (
-                        "path",
-                        f"over {bounds.path} bytes or {bounds.depth} names deep; absolute; `..`",
-                    ),
-                    (
-                        "name",
-                        "control characters, direction marks, backslashes, blanks at an end; "
-                        "two names in one directory that differ in case or in Unicode's form only",
-                    ),
-                    ("encoding", "a name that is not UTF-8"),
-                    (
-                        "archive",
-                        f"a content of over {bounds.ratio} times the archive's size (from "
-                        f"{limits.gib(bounds.ratio_from)} on); one that cannot be read",
-                    ),
-                    (
-                        "native code",
-                        "an ELF file, or another system's library, in the model repository",
-                    ),
-                    (
-                        "a field of config.pbtxt",
-                        "a path that leads out of the model's directory; "
-                        "`EXECUTION_ENV_PATH`; a backend, platform, runtime or agent that is a path",
-                    ),
-                ),
-            )
-            + "\n",
-            f"Archives are {', '.join(code(suffix) for suffix in archive.SUFFIXES)}; one directory "
-            "around everything is taken off if the repository or `submission.toml` lies in it. Left "
-            "out, wherever they are: "
-            f"{', '.join(code(name) for name in sorted(limits.LEFT_OUT))}.",
         ]
     )
 

@@ -12,7 +12,6 @@ from pytest_triton.objectives import window
 from pytest_triton.objectives.judging import as_latencies
 from pytest_triton.objectives.seen import Seen
 from pytest_triton.subject import Subject
-from pytest_triton.timing.runs import several_servers
 
 _UNITS = {"content": "answers", "error_rate": "share"}
 
@@ -32,29 +31,26 @@ def _kept(subject: Subject, evidence: Evidence, windows: Iterable[Seen]) -> None
     doubtful: list[str] = []
     findings: list[str] = []
     for seen in windows:
-        name = f"{seen.objective.model} at {seen.load}"
-        evidence.model = seen.objective.model
-        for found in seen.judged:
-            unit = "ms" if found.name.endswith("_ms") else _UNITS.get(found.name, "%")
-            evidence.measure(f"{found.name}, {name}", found.value, unit, budget=found.budget,
-                             interval=found.interval)  # fmt: skip
-            if found.verdict != "pass":
-                (broken if found.verdict == "fail" else doubtful).append(f"{name}: {found.reason}")
-        for what in ("ttft", "itl") if seen.streams else ():
-            samples = as_latencies(seen.run, seen.streams, what)
-            evidence.latency(samples.latency_us / 1e3, ended_s=samples.ended_s,
-                             name=f"{what.upper()}, {seen.load}")  # fmt: skip
-        if seen.accounts is None:
-            doubtful.append(f"{name}: the statistics cannot be used: {seen.run.unread}")
-            continue
-        findings += [f"{name}: {text}" for text in seen.accounts.findings()]
-        if text := seen.accounts.missing():
-            several = several_servers(subject)
-            (doubtful if several else broken).append(f"{name}: {several or text}")
-        elif text := seen.accounts.surplus():
-            doubtful.append(f"{name}: {text}")
+        _measure(evidence, seen)
+        found = window.conclude(subject, seen)
+        broken += found.broken
+        doubtful += found.doubtful
+        findings += found.findings
     if findings:
         evidence.attach("findings.txt", "\n".join(findings))
     assert not broken, "\n".join([*broken, *findings])
     if doubtful:
         raise Inconclusive("\n".join(doubtful))
+
+
+def _measure(evidence: Evidence, seen: Seen) -> None:
+    evidence.model = seen.objective.model
+    for found in seen.judged:
+        unit = "ms" if found.name.endswith("_ms") else _UNITS.get(found.name, "%")
+        name = f"{found.name}, {seen.objective.model} at {seen.load}"
+        evidence.measure(name, found.value, unit, budget=found.budget, interval=found.interval)
+    for what in ("ttft", "itl") if seen.streams else ():
+        samples = as_latencies(seen.run, seen.streams, what)
+        evidence.latency(
+            samples.latency_us / 1e3, ended_s=samples.ended_s, name=f"{what.upper()}, {seen.load}"
+        )

@@ -9,10 +9,8 @@ from typing import Any
 
 from pytest_triton.load.result import LoadResult
 from pytest_triton.memory_use.driving import instance_count
+from pytest_triton.series import PARTS
 
-#: The parts of a request's mean latency, in the order in which they pass. ``front end``: in the
-#: server and in none of its four stages; ``outside``: the client's latency less the server's.
-PARTS = ("outside", "front end", "queue", "input", "infer", "output")
 _STAGES = {"queue": "queue", "input": "compute_input", "infer": "compute_infer",
            "output": "compute_output"}  # fmt: skip
 
@@ -52,13 +50,15 @@ def model_of(config: Mapping[str, Any]) -> Model:
 class Facts:
     """One level of load. NaN is unknown.
 
-    ``parts_ms``: the mean latency of an answer in parts (see PARTS), empty where the server does
-    not tell. ``busy``: share of the time for which instances worked. ``machine``: share of the
-    server's processors in use by anybody; ``others``: by neither server nor client; ``server``:
-    by the server. ``work``: processors that it uses for each working instance (about 1 where
-    executions compute, 0 where they wait). ``gpu``: utilization of the busiest card, 0 to 1.
-    ``client``: share of the time for which the busiest client process computed. ``hits``: share
-    of answers out of the response cache. ``errors``: of requests without a good answer.
+    ``parts_ms``: the mean latency of an answer in :data:`~pytest_triton.series.PARTS`, empty where
+    the server does not tell; ``front end`` is in the server and in none of its four stages,
+    ``outside`` the client's latency less the server's. ``busy``: share of the time for which
+    instances worked. ``machine``: share of the server's processors in use by anybody; ``others``:
+    by neither server nor client; ``server``: by the server. ``work``: processors that it uses for
+    each working instance (about 1 where executions compute, 0 where they wait). ``gpu``:
+    utilization of the busiest card, 0 to 1. ``client``: share of the time for which the busiest
+    client process computed. ``hits``: share of answers out of the response cache. ``errors``: of
+    requests without a good answer.
     """
 
     concurrency: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import ssl
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -23,8 +24,11 @@ class Gauges:
     What was read in the first third is left out: it may be of the time before.
     """
 
-    def __init__(self, url: str | None, headers: Iterable[tuple[str, str]] = ()) -> None:
-        self._url, self._headers = url, tuple(headers)
+    def __init__(
+        self, url: str | None, headers: Iterable[tuple[str, str]] = (),
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        self._url, self._headers, self._context = url, tuple(headers), ssl_context
         self._stop = threading.Event()
         self._found: list[tuple[float, float]] = []
         self._thread = threading.Thread(target=self._read, name="gauges", daemon=True)
@@ -45,7 +49,7 @@ class Gauges:
     def _read(self) -> None:
         while not self._stop.wait(EVERY_S):
             with suppress(ProbeError):
-                page = scrape(str(self._url), headers=self._headers)
+                page = scrape(str(self._url), headers=self._headers, ssl_context=self._context)
                 self._found.append((cpu_of(page), gpu_of(page)))
 
     @property

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pytest_triton.bottleneck.causes import Answer, Finding, analyse
 from pytest_triton.bottleneck.facts import Facts, Model, facts_of, model_of
 from pytest_triton.bottleneck.gauges import Gauges
+from pytest_triton.load.records import finite
 from pytest_triton.load.result import LoadResult
 from pytest_triton.loading.levels import Level
 from pytest_triton.loading.sweep import Wanted, drive
@@ -42,7 +42,7 @@ def measure(
     model = model_of(target.config)
     found: list[Facts] = []
     for level in sorted(levels, key=lambda one: one.number):
-        with Gauges(metrics_url, target.headers) as gauges:
+        with Gauges(metrics_url, target.headers, target.ssl_context) as gauges:
             result = drive(target, wanted, requests, level, say)
             if 0 < len(result.latency_us) < ENOUGH:
                 result = drive(target, _longer(wanted, result), requests, level, say)
@@ -61,7 +61,7 @@ def _longer(wanted: Wanted, result: LoadResult) -> Wanted:
 
 def to_json(analysed: Sequence[Analysed]) -> dict[str, Any]:
     """The document of ``pytest-triton bottleneck --json``; unknown numbers are null."""
-    made: dict[str, Any] = _finite({"models": [
+    made: dict[str, Any] = finite({"models": [
         {
             "model": one.model.name, "url": one.url, "configuration": asdict(one.model),
             "latency": _told(one.answer.latency), "throughput": _told(one.answer.throughput),
@@ -77,11 +77,3 @@ def _told(finding: Finding) -> dict[str, Any]:
         "key": finding.cause.key, "title": finding.cause.title, "because": finding.because,
         "change": finding.cause.change, "also": list(finding.also),
     }  # fmt: skip
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

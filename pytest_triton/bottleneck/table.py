@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Iterator
 
 from pytest_triton.bottleneck.causes import Finding
-from pytest_triton.bottleneck.facts import PARTS, Facts
+from pytest_triton.bottleneck.facts import Facts
 from pytest_triton.bottleneck.measuring import Analysed
+from pytest_triton.series import PARTS
 
 #: Characters of a bar, and of a line.
 BAR, LINE = 30, 96

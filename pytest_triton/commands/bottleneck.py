@@ -74,9 +74,9 @@ def command(
     for name in models or _ready(options):
         target = endpoint.target(name, options)
         try:
-            requests = target.config
+            config = target.config
             progress.clear()
-            click.echo(f"\n{name} · max_batch_size {requests.get('max_batch_size', 0)} · "
+            click.echo(f"\n{name} · max_batch_size {config.get('max_batch_size', 0)} · "
                        f"{target.instances} instance{'s' if target.instances > 1 else ''}")  # fmt: skip
             click.echo(HEAD)
             found = measure(target, wanted, levels, metrics, progress.say, each)

@@ -8,23 +8,13 @@ from typing import Any
 import click
 
 from pytest_triton.errors import Misused
+from pytest_triton.reports.outputs import FORMATS
 
 _EPILOG = """\
 Formats:
 
 \b
-  html         report.html, the page
-  badge        badge.json, an endpoint of shields.io
-  classroom    classroom.json, for GitHub Classroom's reporter (in base64)
-  codequality  gl-code-quality-report.json, GitLab: findings on files
-  ctrf         ctrf-report.json, Common Test Report Format
-  github       annotations.txt, workflow commands: annotations on files
-  gradebook    gradebook.csv, one row
-  gradescope   results.json
-  junit        junit.xml, also for GitLab and Jenkins
-  learner      student.md, for who handed it in: hints, no inputs, no seed
-  lti          lti-score.json, the body of an LTI 1.3 score (--user)
-  summary      summary.md, a table for $GITHUB_STEP_SUMMARY
+  {formats}
   all          every one of them, beside the report or in --out DIR
 
 Examples:
@@ -34,15 +24,21 @@ Examples:
   pytest-triton render triton-report --format gradescope --out /autograder/results/results.json
   pytest-triton render triton-report --format summary --out - >> "$GITHUB_STEP_SUMMARY"
   pytest-triton render triton-report --format all --user s1047 --out graded/s1047
-"""
-_NAMES = ("html", "badge", "classroom", "codequality", "ctrf", "github", "gradebook", "gradescope",
-          "junit", "learner", "lti", "summary", "all")  # fmt: skip
+""".format(
+    formats="\n  ".join(
+        f"{name:<13}{file}, {what}"
+        for name, file, what in (
+            ("html", "report.html", "the page"),
+            *((one.name, one.file, one.what) for one in FORMATS.values()),
+        )
+    )
+)
 
 
 @click.command(name="render", epilog=_EPILOG)
 @click.argument("report", type=click.Path(path_type=Path), metavar="REPORT")
-@click.option("--format", "name", type=click.Choice(_NAMES), default="html", show_default=True,
-              metavar="FORMAT")  # fmt: skip
+@click.option("--format", "name", type=click.Choice(("html", *FORMATS, "all")), default="html",
+              show_default=True, metavar="FORMAT")  # fmt: skip
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -56,7 +52,6 @@ def command(report: Path, name: str, out: Path | None, user: str) -> None:
     Nothing but the report and its evidence is read: the same report gives the same bytes.
     """
     from pytest_triton.reports import render
-    from pytest_triton.reports.outputs import FORMATS
 
     try:
         data = render.read(report)

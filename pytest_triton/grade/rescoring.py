@@ -13,7 +13,7 @@ from pytest_triton.criteria.fold import ACCEPTED, CriterionResult, fold_criterio
 from pytest_triton.criteria.outcome import Result
 from pytest_triton.criteria.status import Status
 from pytest_triton.grade.marks import Mark, Marks
-from pytest_triton.grade.rubric import THOUSAND, Graded, Rubric
+from pytest_triton.grade.rubric import THOUSAND, Graded, Partial, Rubric
 
 VERSION = "1.0"
 
@@ -44,11 +44,10 @@ def _scored(graded: Graded, clauses: Mapping[str, Mapping[str, Any]], mark: Mark
         status, reason = Status.MANUAL, "a person marks it"
     elif status in ACCEPTED:
         milli = graded.milli
-    elif (share := _share(graded, folded, clauses)) is not None and share > 0:
+    elif (partial := graded.partial) and (share := _share(partial, graded, folded, clauses)):
         milli = math.floor(graded.milli * share + Fraction(1, 2))
         status = Status.PARTIAL if milli < graded.milli else Status.PASS
-        reason = f"{float(share):.0%} of the points by {graded.partial.measurement}; {reason}" if (
-            graded.partial) else reason  # fmt: skip
+        reason = f"{float(share):.0%} of the points by {partial.measurement}; {reason}"
     if mark is not None:
         milli, reason = mark.milli, f"marked by {mark.by}: {mark.reason}"
         full, none = mark.milli == graded.milli, mark.milli == 0
@@ -57,19 +56,17 @@ def _scored(graded: Graded, clauses: Mapping[str, Mapping[str, Any]], mark: Mark
 
 
 def _share(
-    graded: Graded, folded: CriterionResult, clauses: Mapping[str, Mapping[str, Any]]
-) -> Fraction | None:
-    """A share by its measured number, where its clause is all that fails."""
-    partial = graded.partial
-    if partial is None or folded.status is not Status.FAIL:
-        return None
+    partial: Partial, graded: Graded, folded: CriterionResult,
+    clauses: Mapping[str, Mapping[str, Any]],
+) -> Fraction:  # fmt: skip
+    """A share by its measured number, where its clause is all that fails; else 0."""
     broken = [name for name in graded.clauses
               if Status(clauses[name]["status"]) not in (*ACCEPTED, Status.NOT_ASSESSED)]  # fmt: skip
-    if broken != [partial.clause]:
-        return None
+    if folded.status is not Status.FAIL or broken != [partial.clause]:
+        return Fraction(0)
     values = [one["value"] for one in clauses[partial.clause]["measurements"]
               if one["name"] == partial.measurement and one["value"] is not None]  # fmt: skip
-    return partial.share(float(min(values))) if values else None
+    return partial.share(float(min(values))) if values else Fraction(0)
 
 
 def _result(clause: Mapping[str, Any]) -> Result:

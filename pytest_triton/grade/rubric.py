@@ -6,6 +6,7 @@ Points are whole thousandths inside: sums have no rounding.
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -185,8 +186,6 @@ def _graded(path: Path, entry: Mapping[str, Any], known: set[str]) -> Graded:
 
 def printed(catalogue: Catalogue) -> str:
     """Our own criteria as a rubric's file."""
-    import json
-
     lines = ['id = "triton-lab"', 'version = "1"']
     for criterion in catalogue.criteria.values():
         names = [clause.id for clause in catalogue.of(criterion.id)]

@@ -75,7 +75,7 @@ class Record:
             **({"stream": dict(self.stream)} if self.stream else {}),
             **self.more,
         }
-        found: dict[str, Any] = _finite(document)
+        found: dict[str, Any] = finite(document)
         return found
 
 
@@ -161,11 +161,12 @@ def _record(at: int, entry: Any) -> Record:
     )
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
+def finite(value: Any) -> Any:
+    """The same, with null for every number that is none: unknown is not 0."""
+    if isinstance(value, Mapping):
+        return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

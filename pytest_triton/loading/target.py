@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,14 +37,20 @@ class Target:
     seed: int = 0
     #: Where the model's side-car lies, if it is at hand.
     repository: Path | None = None
+    #: The server's processes on this machine, for who knows better than who listens there.
+    pids: tuple[int, ...] | None = None
 
     @cached_property
     def http(self) -> HttpProbe:
         """Asks one thing at a time; statistics and metadata."""
+        return HttpProbe(self.http_url, headers=self.headers, ssl_context=self.ssl_context)
+
+    @cached_property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Of the files of ``tls``; None without any."""
         from pytest_triton.probe.tls import ssl_context
 
-        files = tuple(Path(name) if name else None for name in self.tls)
-        return HttpProbe(self.http_url, headers=self.headers, ssl_context=ssl_context(*files))
+        return ssl_context(*(Path(name) if name else None for name in self.tls))
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -130,6 +137,8 @@ class Target:
 
     def processes(self) -> Sequence[int]:
         """The process on this machine that listens there; none where it is elsewhere."""
+        if self.pids is not None:
+            return self.pids
         parts = urlsplit(self.http_url)
         if not here(parts.hostname or ""):
             return ()

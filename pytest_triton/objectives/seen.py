@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pytest_triton.load.budgets import Judgement
 from pytest_triton.load.result import LoadResult
@@ -19,6 +19,8 @@ from pytest_triton.objectives.accounts import Accounts, accounts_of
 from pytest_triton.objectives.judging import judge, judge_streams
 from pytest_triton.objectives.stating import Objective
 
+#: Connections of an open loop, at most.
+CONNECTIONS = 256
 #: Streams at once, and tokens of each, where nobody states them.
 STREAMS, TOKENS = 2, 16
 #: Seconds for one stream.
@@ -58,21 +60,16 @@ def plain(target: Target, objective: Objective, wanted: Wanted,
 
 def streams(
     target: Target, objective: Objective, protocol: StreamProtocol, window_s: float,
-    *, known: tuple[int, ...] | None = None, told: bool = True,
-    say: Callable[[str], None] | None = None,
+    *, connections: int = CONNECTIONS, say: Callable[[str], None] | None = None,
 ) -> Seen:  # fmt: skip
-    """Token streams. ``known``: processes of the server on this machine where the caller knows
-    better than who listens there; None with ``told`` False: nobody knows them."""
-    wanted = Wanted(protocol, window_s, 0.0, timeout_s=STREAM_S)
+    """Token streams over one protocol; an open loop opens ``connections`` at most."""
+    wanted = Wanted(protocol, window_s, 0.0, timeout_s=STREAM_S, connections=connections)
     level = (
         Level(rate=objective.rate) if objective.rate else Level(objective.concurrency or STREAMS)
     )
     prompts = Prompts(target.inputs, objective.max_tokens or TOKENS, seed=target.seed)
     ready = streaming.prepare(target, wanted, prompts, None, say)
-    job = streaming.job(target, wanted, ready, level)
-    if known is not None or not told:
-        job = replace(job, pids=known)
-    load = stream_load(job, Served(target.counters), say)
+    load = stream_load(streaming.job(target, wanted, ready, level), Served(target.counters), say)
     run = streaming.streamed(load, level, ready).measured.result
     accounts = accounts_of([run])
     judged = [*judge(objective, run, accounts, streams=True),

@@ -81,8 +81,8 @@ def _entry(place: str, entry: Any) -> Objective:
     for name, value in entry.items():
         if name == "model":
             continue
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 < value < math.inf or (name in _WHOLE and value != int(value)):
+        kind = int if name in _WHOLE else int | float
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
             raise ToolError(
                 f"{place}: {name} is {value!r}, a number above 0 was expected", _EXAMPLE
             )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pytest_triton.load.records import finite
 from pytest_triton.objectives.seen import Seen
 
 _MARKS = {"pass": "✓", "fail": "✗", "inconclusive": "?"}
@@ -28,7 +28,7 @@ def lines(seen: Seen) -> Iterator[str]:
 
 def to_json(windows: Sequence[Seen]) -> list[dict[str, Any]]:
     """Numbers of every window; unknown ones are null."""
-    return [
+    made: list[dict[str, Any]] = finite([
         {
             "objective": asdict(one.objective), "load": one.load,
             "duration_s": one.run.duration_s, "errors": dict(one.run.error_texts),
@@ -37,16 +37,13 @@ def to_json(windows: Sequence[Seen]) -> list[dict[str, Any]]:
             "contradiction": one.contradiction,
             "judged": [
                 {
-                    "name": found.name, "verdict": found.verdict, "value": _finite(found.value),
+                    "name": found.name, "verdict": found.verdict, "value": found.value,
                     "budget": found.budget, "reason": found.reason,
-                    "interval": [_finite(end) for end in found.interval] if found.interval else None,
+                    "interval": found.interval,
                 }
                 for found in one.judged
             ],
         }
         for one in windows
-    ]  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    ])  # fmt: skip
+    return made

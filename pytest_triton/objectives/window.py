@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-
-import urllib3
+from dataclasses import dataclass
+from functools import reduce
 
 from pytest_triton.criteria import NotAssessed, Reason
 from pytest_triton.errors import Misused, SubjectFault, ToolError
-from pytest_triton.load.engine import here
 from pytest_triton.load.result import LoadResult, merged
 from pytest_triton.load.tokens import StreamProtocol
 from pytest_triton.loading import streaming
 from pytest_triton.loading.target import Target
-from pytest_triton.measuring import drive, drive_open, prepare, server_processes, tls_files
+from pytest_triton.measuring import (
+    drive,
+    drive_open,
+    permitted,
+    prepare,
+    server_processes,
+    tls_files,
+)
 from pytest_triton.objectives.accounts import accounts_of
 from pytest_triton.objectives.judging import judge
-from pytest_triton.objectives.seen import STREAMS, Seen, streams
+from pytest_triton.objectives.seen import CONNECTIONS, STREAMS, Seen, streams
 from pytest_triton.objectives.stating import Objective, read
 from pytest_triton.subject import Subject
 from pytest_triton.timing import budgets, runs
@@ -25,6 +31,40 @@ from pytest_triton.timing import budgets, runs
 WINDOW_S, STREAMS_S = 10.0, 2.0
 #: Light runs that are added up while they cannot tell.
 LOOKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What one window came to, a sentence for each: what is broken, what nobody can tell, and
+    failures that the server's account hides."""
+
+    broken: list[str]
+    doubtful: list[str]
+    findings: list[str]
+
+
+def conclude(subject: Subject, seen: Seen) -> Conclusion:
+    """Objectives that are not kept, and accounts that contradict each other.
+
+    Answers that the server does not count are a fault, unless several servers answer at the
+    address; counts that nobody asked for may be somebody else's.
+    """
+    told = {
+        verdict: [one.reason for one in seen.judged if one.verdict == verdict]
+        for verdict in ("fail", "inconclusive")
+    }
+    broken, doubtful, findings = told["fail"], told["inconclusive"], []
+    if seen.accounts is None:
+        doubtful.append(f"the statistics cannot be used: {seen.run.unread}")
+    else:
+        findings = seen.accounts.findings()
+        if text := seen.accounts.missing():
+            several = runs.several_servers(subject)
+            (doubtful if several else broken).append(several or text)
+        elif text := seen.accounts.surplus():
+            doubtful.append(text)
+    name = f"{seen.objective.model} at {seen.load}: "
+    return Conclusion(*([name + text for text in part] for part in (broken, doubtful, findings)))
 
 
 def stated(subject: Subject) -> list[Objective]:
@@ -64,9 +104,7 @@ def _light(subject: Subject) -> Seen:
     objective = Objective(runs.model_of(subject), stated=False)
     for look in range(LOOKS):
         found.append(runs.light(subject, look).result)
-        run = found[0]
-        for more in found[1:]:
-            run = merged(run, more)
+        run = reduce(merged, found)
         accounts = accounts_of(found)
         judged = judge(objective, run, accounts)
         if all(one.verdict != "inconclusive" for one in judged):
@@ -96,7 +134,6 @@ def _driven(subject: Subject, objective: Objective) -> Seen:
 def streamed(subject: Subject) -> Iterator[Seen]:
     """Of token streams: each that is stated, else the first model that streams, over every
     protocol that is there. NotAssessed where none streams tokens."""
-    subject.permit(STREAMS)
     found = [one for one in stated(subject) if _decoupled(subject, one.model)]
     for objective in found or [Objective(_streaming_model(subject), stated=False)]:
         protocols: list[StreamProtocol] = ["http"]
@@ -108,17 +145,17 @@ def streamed(subject: Subject) -> Iterator[Seen]:
 
 def _stream(subject: Subject, objective: Objective, protocol: StreamProtocol) -> Seen:
     settings, where = subject.settings, subject.deployment
+    subject.permit(objective.concurrency or STREAMS)
     target = Target(
         objective.model, where.http_url, where.grpc_url, headers=where.headers,
         tls=tls_files(settings), inputs=settings.inputs, seed=settings.seed,
+        pids=server_processes(where),
     )  # fmt: skip
-    pids = server_processes(where)
-    told = bool(pids) or not here(urllib3.util.parse_url(where.http_url).host or "")
-    seconds = objective.window_s or STREAMS_S
     try:
         return streams(
-            target, objective, protocol, seconds, known=pids if told else None, told=told
-        )
+            target, objective, protocol, objective.window_s or STREAMS_S,
+            connections=permitted(settings, CONNECTIONS),
+        )  # fmt: skip
     except Misused as error:
         raise NotAssessed(Reason.NO_INPUTS, f"{objective.model}: {error.message}") from None
 

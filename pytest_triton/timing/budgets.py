@@ -90,12 +90,13 @@ def _positive(value: Any, kind: Any) -> bool:
 
 
 def budgets_of(subject: Subject) -> list[Budget]:
-    """Those of ``triton_budgets``; without it, those of what was handed in, and one for the heaviest
-    model: p95 at a light rate by the server's own account of a single request. Raises ToolError,
-    and SubjectFault for a file that was handed in."""
+    """Those of ``triton_budgets``; where it has none, those of what was handed in, and one for the
+    heaviest model: p95 at a light rate by the server's own account of a single request. Raises
+    ToolError, and SubjectFault for a file that was handed in."""
     settings = subject.settings
     if settings.budgets is not None:
-        return _known(subject, settings.budgets)
+        # a file of objectives alone states no budget, and nothing stated is not nothing judged
+        return _known(subject, settings.budgets) or [default(subject)]
     stated: list[Budget] = []
     if settings.handed_in and (settings.handed_in / FILE).is_file():
         try:

@@ -29,6 +29,11 @@ def title(report: Mapping[str, Any]) -> str:
     return told if report["complete"] else f"{told}, incomplete"
 
 
+def final(report: Mapping[str, Any]) -> bool:
+    """Whether there is a score: the run ended, and nothing of it is an error of ours."""
+    return report["complete"] and all(one["status"] != "error" for one in report["criteria"])
+
+
 def points(value: float) -> str:
     """12.5, 15."""
     return f"{value:g}"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import text as words
+from . import common
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 
@@ -31,14 +32,16 @@ def head(report: Mapping[str, Any]) -> list[str]:
 
 
 def row(report: Mapping[str, Any], user: str) -> list[str]:
-    """One submission. A criterion without a verdict has an empty cell, never a zero."""
-    verdict = report["verdict"]
+    """One submission. What is not final, and a criterion without a verdict, has an empty cell and
+    never a zero."""
+    verdict, final = report["verdict"], common.final(report)
     cells = [
         "" if one["status"] in ("error", "not_assessed", "manual", "inconclusive")
         else f"{one['points']:g}" for one in report["criteria"]
     ]  # fmt: skip
     return [
-        cell(user), verdict["level"], f"{verdict['points']:g}", f"{verdict['max_points']:g}",
+        cell(user), verdict["level"] if final else "", f"{verdict['points']:g}" if final else "",
+        f"{verdict['max_points']:g}",
         "yes" if report["complete"] else "no", str(report["run"]["seed"]), *cells,
     ]  # fmt: skip
 

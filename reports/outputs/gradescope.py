@@ -24,7 +24,9 @@ _TOLD = 6
 
 
 def text(report: Mapping[str, Any], user: str = "") -> str:
-    """The document. An incomplete run has no score: nobody gets a zero for it."""
+    """The document. A run that is not final has no score anywhere: Gradescope sums up those of
+    entries where there is none of the whole, and says that the autograder failed where there are
+    none at all. Nobody gets a zero for it."""
     document: dict[str, Any] = {
         "execution_time": seconds(report), "output": _line(report), "output_format": "md",
         "visibility": "visible", "stdout_visibility": "hidden",
@@ -35,7 +37,7 @@ def text(report: Mapping[str, Any], user: str = "") -> str:
             "subject": report["subject"].get("repository_sha256"),
         },
     }  # fmt: skip
-    if report["complete"]:
+    if common.final(report):
         document["score"] = report["verdict"]["points"]
     return common.document(document)
 
@@ -53,11 +55,12 @@ def _tests(report: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         first = _TIERS.index(tier) + 1 if tier in _TIERS else len(_TIERS) + 1
         entry = {
             "name": f"{criterion['id']} {criterion['title']}", "number": f"{first}.{seen[tier]}",
-            "score": criterion["points"], "max_score": criterion["max_points"],
             "output": _output(report, criterion), "output_format": "md", "visibility": "visible",
             "tags": [tier, criterion["status"]],
             "extra_data": {"status": criterion["status"]},
         }  # fmt: skip
+        if common.final(report):
+            entry |= {"score": criterion["points"], "max_score": criterion["max_points"]}
         if criterion["status"] in ("pass", "waived"):
             entry["status"] = "passed"
         elif criterion["status"] in ("fail", "missing", "partial"):

@@ -17,7 +17,7 @@ def text(report: Mapping[str, Any], user: str = "") -> str:
     """The document; ``user`` is the platform's id of who handed it in."""
     statuses = {criterion["status"] for criterion in report["criteria"]}
     progress = "FullyGraded"
-    if not report["complete"] or "error" in statuses:
+    if not common.final(report):
         progress = "NotReady"
     elif "manual" in statuses:
         progress = "PendingManual"

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_triton.bottleneck.causes import CAUSES, analyse, find
-from pytest_triton.bottleneck.facts import PARTS, Facts, Model, facts_of, model_of
+from pytest_triton.bottleneck.facts import Facts, Model, facts_of, model_of
 from pytest_triton.bottleneck.table import BAR, bar, row
+from pytest_triton.series import PARTS
 
 PLAIN = Model("plain")
 

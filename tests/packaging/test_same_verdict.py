@@ -30,8 +30,8 @@ class TritonPythonModel:
         ]
 """
 PYARGS = ("--pyargs", "pytest_triton.suites")
-#: What is judged three times. The other areas start servers of their own, and take minutes.
-SCOPE = "setup,config,accuracy,metrics"
+#: What is judged three times: all but operations, which start, stop and kill servers of their own.
+SCOPE = "setup,config,accuracy,protocol,batching,latency,metrics"
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +64,7 @@ def table(environment: Any, suites: tuple[str, ...], repository: Path, out: Path
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites, "--triton-repository",
         str(repository), "--triton-device", "cpu", "--triton-seed", "7", "--triton-scope",
         SCOPE, "--triton-report", str(out), "--triton-server-python", sys.executable,
-        check=False, timeout=200,
+        check=False, timeout=300,
     )  # fmt: skip
     report = json.loads((out / "report.json").read_text())
     return (
@@ -156,7 +156,7 @@ def test_a_base_installation_works_without_extras(
         f"'--triton-repository', {str(repository)!r}, '--triton-device', 'cpu',"
         f"'--triton-server-python', {sys.executable!r}, '--triton-report', {str(tmp_path)!r}]))"
     )
-    output = from_wheel.run("-c", code, timeout=200, check=False)
+    output = from_wheel.run("-c", code, timeout=300, check=False)
     report = json.loads((tmp_path / "report.json").read_text())
     statuses = {c["id"]: c["status"] for c in report["clauses"] if c["area"] == "setup"}
     assert "error" not in statuses.values(), output

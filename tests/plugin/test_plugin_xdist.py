@@ -229,7 +229,7 @@ def pytest_collection_modifyitems(items):
 """,
     )
     # Operations start servers of their own, which takes long and shares nothing.
-    scope = "setup,config,accuracy,metrics"
+    scope = "setup,config,accuracy,protocol,batching,latency,metrics"
     arguments = ("--pyargs", "pytest_triton.suites", "--triton-models", "mlp", "--triton-device",
                  "cpu", "--triton-seed", "7", "--triton-scope", scope)  # fmt: skip
     alone = project.run(*arguments, "-n0", subprocess=True)

@@ -52,7 +52,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     ),
     "gradescope": closed(
         {"tests": many(closed(
-            {"score": NUMBER, "max_score": NUMBER, "name": TEXT},
+            {"name": TEXT}, score=NUMBER, max_score=NUMBER,
             status={"enum": ["passed", "failed"]}, number={"type": "string", "pattern": r"^\d+\.\d+$"},
             output=TEXT, output_format=STYLE, visibility=SHOWN, tags=many(TEXT),
             extra_data={"type": "object"},

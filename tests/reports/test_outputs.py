@@ -53,6 +53,7 @@ def check(made: dict[str, str]) -> None:
 
 
 def test_a_rich_report(rich: Any) -> None:
+    rich.replace("HLT-03")  # an error of ours, of which there would be no score
     report = rich.report()
     made = outputs(report)
     check(made)
@@ -116,14 +117,28 @@ def test_statuses_are_told_apart(made: Any) -> None:
     assert "status" not in tests["A1"]
 
 
-def test_nobody_gets_a_zero_for_a_run_that_did_not_end(rich: Any) -> None:
-    texts = outputs(rich.report(complete=False))
+def not_scored(texts: dict[str, str]) -> None:
     check(texts)
-    assert "score" not in json.loads(texts["gradescope"])
+    gradescope, classroom = json.loads(texts["gradescope"]), json.loads(texts["classroom"])
+    # Gradescope sums up the scores of entries where the whole has none.
+    assert not [entry for entry in (gradescope, *gradescope["tests"]) if "score" in entry]
+    assert (classroom["status"], classroom["tests"], classroom["max_score"]) == ("error", [], 0)
+    (_, row) = csv.reader(io.StringIO(texts["gradebook"]))
+    assert row[1:3] == ["", ""]
     lti = json.loads(texts["lti"])
     assert lti["gradingProgress"] == "NotReady"
     assert "scoreGiven" not in lti
-    assert json.loads(texts["classroom"])["status"] == "error"
+
+
+def test_nobody_gets_a_zero_for_an_error_of_ours(made: Any) -> None:
+    made.pass_all()
+    made.replace("SET-01", Status.ERROR, "ours")
+    not_scored(outputs(made.report()))
+
+
+def test_nobody_gets_a_zero_for_a_run_that_did_not_end(rich: Any) -> None:
+    texts = outputs(rich.report(complete=False))
+    not_scored(texts)
     assert json.loads(texts["badge"])["message"] == "incomplete"
     assert "nothing is counted against you" in texts["learner"]
 

@@ -265,7 +265,7 @@ def test_a_waterfall(made: Any) -> None:
     assert float(bars[3]["width"]) > 1, "what takes no time is seen, too"
     # One row below the other; parts of an execution have the colours of a chart of stages.
     assert [float(bar["y"]) for bar in bars] == sorted({float(bar["y"]) for bar in bars})
-    assert [bar["class"][-1] for bar in bars] == ["4", "4", "2", "0"]
+    assert [bar["class"][-1] for bar in bars] == ["1", "1", "4", "2"]
     assert "n = 4 spans" in drawn.figure
 
 

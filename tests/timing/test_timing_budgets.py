@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from pytest_triton.errors import ToolError
+from pytest_triton.settings import Settings
+from pytest_triton.timing import budgets
 from pytest_triton.timing.budgets import read
 
 
@@ -47,3 +51,17 @@ def test_what_is_no_budget_is_refused(tmp_path: Path, text: str, told: str) -> N
     file.write_text(text)
     with pytest.raises(ToolError, match=told):
         read(file)
+
+
+def test_a_file_of_objectives_alone_leaves_the_budget_that_nobody_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing stated is not nothing judged."""
+    file = tmp_path / "budgets.toml"
+    file.write_text('[[objective]]\nmodel = "mlp"\navailability = 99.5\n')
+    ours = budgets.Budget("mlp", {"p95_ms": 25}, 40.0, stated=False)
+    monkeypatch.setattr(budgets, "default", lambda subject: ours)
+    subject: Any = SimpleNamespace(settings=Settings(budgets=file), models={"mlp": None})
+    assert budgets.budgets_of(subject) == [ours]
+    file.write_text('[[budget]]\nmodel = "mlp"\nrate = 5\np95_ms = 40\n' + file.read_text())
+    assert [one.stated for one in budgets.budgets_of(subject)] == [True]
